@@ -1,0 +1,29 @@
+"""The executive: the one value that holds the library OS's subsystems together (composition, no behaviour of its own).
+
+Built by runtime; handed to handlers through Thread.executive. Nothing here touches the host except through HostABI.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pylibos.emulation.config_manager.registry import Registry
+    from pylibos.emulation.fs.filesystem import FileSystem
+    from pylibos.emulation.io_manager.manager import IoManager
+    from pylibos.emulation.object_manager.manager import ObjectManager
+    from pylibos.emulation.process.table import ProcessTable
+    from pylibos.monitor.host_abi import HostABI
+
+
+@dataclass(slots=True)
+class Executive:
+    """Subsystems by their NT names: host ABI, object manager, I/O manager, VFS, process manager, configuration manager."""
+
+    host: HostABI
+    objects: ObjectManager
+    io: IoManager
+    files: FileSystem
+    processes: ProcessTable
+    registry: Registry

@@ -1,0 +1,108 @@
+"""What a system call handler may answer besides a number: control outcomes.
+
+A handler returns ``int`` (the result), ``None`` (0) or one of these; errors are raised (SyscallError), control is returned.
+A handler that must wait is a generator: it yields Wait values and finally returns one of the above. The runtime carries
+outcomes out through the engine in use; nothing here knows which engine that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pylibos.emulation.object_manager.dispatcher import DispatcherObject
+    from pylibos.monitor.host_abi import HostStream
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Let the host kernel execute the call exactly as the guest made it.
+
+    Legal only for calls whose authority is in their registers: no pointer of a forwarded, notified call may carry anything
+    that was checked. Calls routed TRACE may be forwarded with pointers that carry no authority (a timeout, a signal set).
+    """
+
+
+FORWARD = Forward()
+
+
+@dataclass(frozen=True, slots=True)
+class Install:
+    """The call's result is a new guest descriptor (the lowest free number) that refers to ``stream``.
+
+    ``keep``: the library OS keeps its handle; otherwise it is closed once the guest has its duplicate (or if that failed).
+    """
+
+    stream: HostStream
+    close_on_exec: bool = False
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Yielded by a blocking handler: resume when one of (or all of) the objects is signalled, or the time has passed.
+
+    Sent back into the generator: the index of the object that satisfied the wait, or None for a time-out. timeout_ns is
+    relative; None waits without limit. A signal to an interruptible waiter raises Interrupted inside the generator.
+    """
+
+    objects: Sequence[DispatcherObject] = ()
+    wait_all: bool = False
+    timeout_ns: int | None = None
+    interruptible: bool = True
+
+
+@dataclass(slots=True)
+class LoadSegment:
+    """One PT_LOAD of an image. Addresses are the ELF file's own; sizes in bytes; protection is PROT_* bits."""
+
+    address: int
+    memory_size: int
+    offset: int
+    file_size: int
+    protection: int
+
+
+@dataclass(slots=True)
+class ImagePlan:
+    """How to map one ELF image from an open stream."""
+
+    stream: HostStream
+    position_independent: bool
+    entry: int
+    program_headers: int
+    program_header_count: int
+    segments: list[LoadSegment]
+
+
+@dataclass(slots=True)
+class ExecPlan:
+    """A successful execve up to the point where the old program dies: the engine starts our loader with this.
+
+    ``argument_prefix`` replaces argv[0] (a ``#!`` line puts the interpreter, its argument and the script there; None keeps argv
+    as the guest gave it). ``path`` is the guest's path of the program (AT_EXECFN).
+    """
+
+    path: bytes
+    program: ImagePlan
+    interpreter: ImagePlan | None
+    argument_prefix: list[bytes] | None = None
+    executable_stack: bool = False
+    commit: list[object] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Exec:
+    """Answer of execve and execveat: replace the program."""
+
+    plan: ExecPlan
+    argv_address: int
+    envp_address: int
+    empty_string_address: int
+    """Address in guest memory of a NUL byte (the end of the path string): an empty path for execveat."""
+
+
+Outcome = int | None | Forward | Install | Exec
+Blocking = Generator[Wait, int | None, Outcome]
