@@ -77,6 +77,8 @@ class ImagePlan:
     program_headers: int
     program_header_count: int
     segments: list[LoadSegment]
+    alignment: int = 4096
+    """What the load bias of a position-independent image must be a multiple of, bytes, a power of two."""
 
 
 @dataclass(slots=True)
@@ -92,6 +94,8 @@ class ExecPlan:
     interpreter: ImagePlan | None
     argument_prefix: list[bytes] | None = None
     executable_stack: bool = False
+    comm: bytes = b""
+    """Name of the new program's thread; empty: the last component of path."""
     executable_path: bytes = b""
     """Guest path of the mapped program, all links resolved (/proc/PID/exe): for a script its interpreter."""
     credentials: Credentials | None = None

@@ -176,7 +176,7 @@ class ProcessTable:
         thread.memory = self._memory(thread.host_tid)
         thread.robust_list = (0, 0)
         thread.clear_child_tid = 0
-        thread.comm = process.comm = plan.path.rpartition(b"/")[2][:COMM_SIZE]
+        thread.comm = process.comm = (plan.comm or plan.path.rpartition(b"/")[2])[:COMM_SIZE]
         process.executable_path = plan.executable_path or plan.path
         process.argument_prefix = plan.argument_prefix
         process.forked_without_exec = False
@@ -237,7 +237,7 @@ class ProcessTable:
     def exit_object(self, process: Process) -> ProcessExit:
         """What is signalled when the process ends (at once when it already has): for pidfds and the name space."""
         # Imported late: most programs never wait for a process through the executive, and start-up time is counted.
-        from pylibos.emulation.object_manager.dispatcher import ProcessExit  # noqa: PLC0415
+        from pylibos.emulation.object_manager.dispatcher import ProcessExit
 
         if process.exited is None:
             process.exited = ProcessExit(process.pid)
