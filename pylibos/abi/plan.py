@@ -32,10 +32,10 @@ Segment = tuple[int, int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One ELF image as the loader maps it: from guest descriptor number ``descriptor``."""
+    """One ELF image as the loader maps it: from guest descriptor number ``descriptor``. alignment: of the load bias, 0 for ET_EXEC."""
 
     descriptor: int
-    position_independent: bool
+    alignment: int
     entry: int
     program_headers: int
     program_header_count: int
@@ -50,7 +50,7 @@ def pack_image(image: Image | None) -> bytes:
         raise ValueError("too many segments")
     head = _IMAGE.pack(
         image.descriptor,
-        image.position_independent,
+        image.alignment,
         image.entry,
         image.program_headers,
         image.program_header_count,
