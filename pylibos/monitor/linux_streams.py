@@ -270,7 +270,6 @@ class LinuxStreams:
     @host_call
     def stream_reopen(self, stream: HostStream, access: Access, create: Create = Create.OPEN) -> HostStream:
         origin = self._origin(stream)
-        access, create = Access(access), int(create)
         flags = _FLAGS.get(access)
         if flags is None or create & (_CREATE | _EXCLUSIVE):
             raise HostError(EINVAL)
