@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 class Thread:
     """One guest thread. tid is what the guest sees, host_tid what the host ABI wants."""
 
-    __slots__ = ("clear_child_tid", "comm", "executive", "host_tid", "memory", "process", "robust_list", "tid")
+    __slots__ = (
+        "clear_child_tid",
+        "comm",
+        "executive",
+        "host_tid",
+        "memory",
+        "prefetched_address",
+        "prefetched_path",
+        "process",
+        "robust_list",
+        "tid",
+    )
 
     def __init__(self, process: Process, tid: int, host_tid: int, memory: GuestMemory) -> None:
         self.process = process
@@ -31,6 +42,9 @@ class Thread:
         self.comm = process.comm
         self.robust_list = (0, 0)
         self.clear_child_tid = 0
+        self.prefetched_path: bytes | None = None
+        """A path the engine has already copied in with the notification, for the argument equal to prefetched_address; used once."""
+        self.prefetched_address = 0
 
     @property
     def credentials(self) -> Credentials:
