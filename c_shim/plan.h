@@ -57,6 +57,7 @@ struct init_block {
     uint64_t argv_count;
     uint64_t envp_offset;
     uint64_t envp_count;
+    uint64_t passage; /* number under which guests keep the control socket (ptrace engine); 0 none */
 };
 
 #endif
