@@ -7,8 +7,9 @@ import-light because only this module pulls in the handlers.
 from __future__ import annotations
 
 from pylibos.emulation.syscalls import rows  # noqa: F401 - imported for its rows
-from pylibos.emulation.syscalls import rows_missing  # noqa: F401, I001 - last: it fills what is left
 from pylibos.emulation.syscalls.filter import filter_rules
 from pylibos.emulation.syscalls.table import ENTRIES, TABLE
+
+from pylibos.emulation.syscalls import rows_missing  # noqa: F401, I001 - last: it fills what is left
 
 __all__ = ["ENTRIES", "TABLE", "filter_rules"]
