@@ -37,6 +37,7 @@ struct shim_loop {
     int listener, signals, streams;
     int report_signals;
     int children_pending;
+    int passage; /* ptrace engine: the descriptor number guests may not touch, 0 none */
     uint64_t deadline; /* CLOCK_MONOTONIC ns, 0 none */
     uint8_t notified_only[SHIM_CALLS];  /* 1: interrupted before it was received, re-issue whatever SA_RESTART says */
     uint8_t traced_action[SHIM_CALLS];  /* ACTION_* for calls at a RET_TRACE stop */

@@ -181,7 +181,7 @@ class ImageLoader:
     def _image(plan: ImagePlan, descriptor: int) -> Image:
         return Image(
             descriptor,
-            plan.position_independent,
+            plan.alignment if plan.position_independent else 0,
             plan.entry,
             plan.program_headers,
             plan.program_header_count,
