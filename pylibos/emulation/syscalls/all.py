@@ -6,7 +6,18 @@ import-light because only this module pulls in the handlers.
 
 from __future__ import annotations
 
-from pylibos.emulation.syscalls import rows  # noqa: F401 - imported for its rows
+from pylibos.emulation.syscalls import (  # noqa: F401 - imported for their rows
+    rows,
+    sys_identity,
+    sys_limits,
+    sys_memory,
+    sys_prctl,
+    sys_process,
+    sys_signals,
+    sys_sockets,
+    sys_system,
+    sys_time,
+)
 from pylibos.emulation.syscalls import rows_missing  # noqa: F401, I001 - last: it fills what is left
 from pylibos.emulation.syscalls.filter import filter_rules
 from pylibos.emulation.syscalls.table import ENTRIES, TABLE
