@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Final
 from pylibos.monitor.globs import Pattern, States
 
 if TYPE_CHECKING:
-    from pylibos.monitor.manifest import ResolvedManifest
+    from pylibos.monitor.manifest_resolve import ResolvedManifest
 
 ENOENT: Final = 2
 EACCES: Final = 13
