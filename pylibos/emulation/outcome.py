@@ -79,6 +79,8 @@ class ImagePlan:
     segments: list[LoadSegment]
     alignment: int = 4096
     """What the load bias of a position-independent image must be a multiple of, bytes, a power of two."""
+    keep: bool = False
+    """The library OS keeps ``stream`` (an interpreter used by every program); otherwise the engine closes it after use."""
 
 
 @dataclass(slots=True)
