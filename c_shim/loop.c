@@ -147,11 +147,28 @@ struct syscall_info { /* struct ptrace_syscall_info, include/uapi/linux/ptrace.h
     uint32_t data;
 };
 
+/* Whether a call would close or replace the passage descriptor. */
+static int touches_passage(const struct shim_loop *loop, const struct syscall_info *call)
+{
+    uint32_t first = (uint32_t)call->argument[0], second = (uint32_t)call->argument[1], passage = (uint32_t)loop->passage;
+    switch (call->number) {
+    case 3: return first == passage;                                  /* close */
+    case 33: case 292: return second == passage || first == passage;  /* dup2, dup3 */
+    case 32: case 72: return first == passage;                        /* dup, fcntl */
+    case 0: case 1: case 45: case 47: return first == passage;        /* read, write, recvfrom, recvmsg */
+    default: return 0;
+    }
+}
+
 static int traced_call(struct shim_loop *loop, struct shim_event *event, int tid)
 {
     struct syscall_info info;
     if (ptrace(0x420e /* PTRACE_GET_SYSCALL_INFO */, tid, sizeof info, &info) < 0)
         return errno == ESRCH ? 0 : -errno;
+    if (loop->passage && touches_passage(loop, &info)) {
+        shim_answer(tid, -EBADF);
+        return 0;
+    }
     if (info.number < SHIM_CALLS && loop->traced_action[info.number] == ACTION_CONTINUE) {
         shim_resume(tid, 0);
         return 0;

@@ -82,6 +82,10 @@ class Tracer:
         for number, index in descriptors.items():
             self._loop.descriptor_argument[number] = index + 1
 
+    def protect(self, passage: int) -> None:
+        """Answer EBADF to traced calls that would close, replace or read this descriptor number."""
+        self._loop.passage = passage
+
     # -- waiting ---------------------------------------------------------------------------------------------------
     def next(self) -> Fields:
         """Wait for the next event."""
