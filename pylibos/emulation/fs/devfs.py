@@ -98,7 +98,8 @@ def name_devices(volume: DeviceVolume, objects: ObjectManager) -> None:
     for name, inode in sorted(root.entries.items()):
         if isinstance(inode, DeviceNode):
             title = name.decode("ascii", "replace").capitalize()
-            objects.create(objects.types.device, f"char {device_major(inode.rdev)}:{device_minor(inode.rdev)}", f"\\Device\\{title}", permanent=True)
+            numbers = f"char {device_major(inode.rdev)}:{device_minor(inode.rdev)}"
+            objects.create(objects.types.device, numbers, f"\\Device\\{title}", permanent=True)
             objects.create_link(f"\\GLOBAL??\\{title}", f"\\Device\\{title}")
 
 
