@@ -138,7 +138,7 @@ class Composition:
             return int(error.errno)
         except HostError as error:
             return error.errno
-        if inode.is_directory or not permitted(inode, EXECUTE, self.credentials):
+        if inode.is_directory or not permitted(inode, self.credentials, EXECUTE):
             return int(Errno.EACCES)
         return 0
 
@@ -149,7 +149,7 @@ class Composition:
     # -- the engine ---------------------------------------------------------------------------------------------------
     def attach(self, supervisor: Supervisor, installer: Installer, walls: Walls) -> None:
         """Give the host what only a running engine has."""
-        attach(self.host, installer=installer.install, loop=EngineLoop(supervisor))
+        attach(self.host, installer=installer.install_for_host, loop=EngineLoop(supervisor))
         self.executive.private_pids = walls.pids
         self.executive.private_network = walls.network
         self.executive.private_ipc = walls.ipc
