@@ -5,7 +5,7 @@ Owns the volume, its device nodes and which host stream stands behind each. Name
 
     null zero full random urandom    the host's harmless devices of the same name (``dev:``), native from then on
     tty console                      the sandbox's console (``console:``) where it is a terminal; ENXIO otherwise
-    ptmx, pts/N                      pseudo terminals of the host (``dev:ptmx``); only those this sandbox made can be opened again
+    ptmx, pts/N                      pseudo terminals of the host (``dev:ptmx``); a slave is reached through a master some guest holds
     shm                              a directory with the sticky bit; the mount plan puts a tmpfs there
     fd stdin stdout stderr core      symbolic links
 
@@ -38,13 +38,13 @@ from pylibos.emulation.fs.synthetic import DeviceNode, StaticDirectory, Syntheti
 from pylibos.monitor.host_abi import Access, Create, HostError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pylibos.emulation.config_manager.registry import Key
     from pylibos.emulation.executive import Executive
     from pylibos.emulation.object_manager.manager import ObjectManager
     from pylibos.emulation.process.thread import Thread
-    from pylibos.monitor.host_abi import HostABI, HostStream
+    from pylibos.monitor.host_abi import HostABI, HostStream, StreamAttributes
 
 
 PTS_MAJORS: Final = range(136, 144)
@@ -60,6 +60,7 @@ class DeviceVolume(SyntheticVolume):
         super().__init__(host, device, b"devtmpfs", TMPFS_MAGIC)
         self.terminal: DeviceNode | None = None
         """The console, when it is a terminal."""
+        self.master: DeviceNode | None = None
         self.console_streams: list[bytes] = []
         """Those of console:0..2 that are terminals."""
 
@@ -84,9 +85,11 @@ def create_devfs(executive: Executive) -> DeviceVolume:
     for key in executive.registry.subkeys(DEVICES):
         _add_device(volume, root, key)
     root.add(b"shm", StaticDirectory(volume, 0o1777))
-    pts = SyntheticDirectory(volume, _Terminals(volume).lookup, _Terminals(volume).names, 0o755)
+    terminals = _Terminals(volume, executive)
+    pts = SyntheticDirectory(volume, terminals.lookup, terminals.names, 0o755)
     root.add(b"pts", pts)
-    pts.add(b"ptmx", DeviceNode(volume, 5, 2, _opener(volume, "ptmx", b"ptmx"), 0o666))
+    volume.master = DeviceNode(volume, 5, 2, _opener(volume, "ptmx", b"ptmx"), 0o666)
+    pts.add(b"ptmx", volume.master)
     _recognise_standard_streams(volume, root, pts)
     return volume
 
@@ -152,7 +155,7 @@ def _open_terminal(volume: DeviceVolume, _name: bytes, flags: int) -> HostStream
 
 
 def _open_ptmx(volume: DeviceVolume, _name: bytes, flags: int) -> HostStream:
-    return volume.open_host(b"dev:ptmx", flags, None)
+    return volume.open_host(b"dev:ptmx", flags, volume.master)
 
 
 _DRIVERS: Final = {
@@ -167,40 +170,49 @@ _DRIVERS: Final = {
 
 
 class _Terminals:
-    """The changing names of pts: slaves of the pseudo terminals this sandbox made. The host knows them (``dev:pts/N``)."""
+    """The changing names of pts: slaves of the masters that guests of this sandbox hold right now (rarely looked at, never cached)."""
 
-    __slots__ = ("volume",)
+    __slots__ = ("executive", "volume")
 
-    def __init__(self, volume: DeviceVolume) -> None:
+    def __init__(self, volume: DeviceVolume, executive: Executive) -> None:
         self.volume = volume
+        self.executive = executive
 
     def lookup(self, name: bytes, thread: Thread | None) -> DeviceNode | None:
-        if not name.isdigit() or len(name) > 7 or thread is None:
+        if not name.isdigit() or len(name) > 7:
             return None
-        host = self.volume.host
-        try:
-            attributes = host.stream_query(b"dev:pts/" + name)
-        except HostError:
-            return None
-        if attributes.mode & S_IFMT != S_IFCHR:
-            return None
-        who = thread.process.credentials
-        node = DeviceNode(self.volume, 136, int(name), self._opener(name), 0o620, number=attributes.inode, uid=who.euid, gid=5)
-        node.device = attributes.device
-        node.rdev = attributes.rdev
-        self.volume.registry[attributes.device, attributes.inode] = node
-        return node
+        for uri, slave in self._slaves():
+            if device_minor(slave.rdev) == int(name):
+                who = None if thread is None else thread.process.credentials
+                opener = self._opener(uri)
+                node = DeviceNode(self.volume, 136, 0, opener, 0o620, number=slave.inode, uid=0 if who is None else who.euid, gid=5)
+                node.device, node.rdev = slave.device, slave.rdev
+                self.volume.registry[slave.device, slave.inode] = node
+                return node
+        return None
 
     def names(self, _thread: Thread | None) -> list[bytes]:
-        try:
-            entries = self.volume.host.directory_list(b"dev:pts")
-        except HostError:
-            return []
-        return sorted((entry.name for entry in entries if entry.name.isdigit()), key=int)
+        return [b"%d" % number for number in sorted({device_minor(slave.rdev) for _, slave in self._slaves()})]
 
-    def _opener(self, name: bytes) -> Callable[[Thread, int], HostStream]:
+    def _slaves(self) -> Iterator[tuple[bytes, StreamAttributes]]:
+        """(guest: stream, attributes) of the slave of every master."""
+        host = self.volume.host
+        for pid in self.executive.io.guests():
+            try:
+                for descriptor in host.descriptor_list(pid):
+                    if host.descriptor_name(pid, descriptor).endswith(b"/ptmx"):
+                        uri = b"guest:%d/%d" % (pid, descriptor)
+                        stream = host.stream_open(uri, Access.NONE)
+                        try:
+                            yield uri, host.stream_query_open(stream)
+                        finally:
+                            host.stream_close(stream)
+            except HostError:
+                continue  # ended, or closed meanwhile
+
+    def _opener(self, uri: bytes) -> Callable[[Thread, int], HostStream]:
         def open_slave(_thread: Thread, flags: int) -> HostStream:
-            return self.volume.open_host(b"dev:pts/" + name, flags, None)
+            return self.volume.open_host(uri, flags, None)
 
         return open_slave
 
