@@ -50,7 +50,7 @@ def describe() -> Machine:
     return Machine(
         kernel=f"{uname.sysname} {uname.release} {uname.machine}",
         processor=_first_match("/proc/cpuinfo", r"^model name\s*:(.*)$") or "unknown",
-        cores=len(os.sched_getaffinity(0)),
+        cores=os.cpu_count() or 1,
         hypervisor="hypervisor" in flags.split(),
         memory_mib=memory_kib // 1024,
         python=platform.python_version(),

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from statistics import median
 
-from .workloads import Target
 from .ways import NATIVE, PROOT
+from .workloads import Target
 
 FORWARDED_LIMIT = 1.3
 EXEC_LIMIT = 2.5

@@ -22,7 +22,7 @@ from pathlib import Path
 from . import measure, report
 from .machine import describe
 from .ways import ALL_WAYS, Way, default_launcher, make_way
-from .workloads import OPERATIONS, PROGRAMS, Target, compile_micro
+from .workloads import OPERATIONS, PROGRAMS, compile_micro
 
 EVERYTHING = ("micro", "programs", "memory")
 
