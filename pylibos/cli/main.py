@@ -1,0 +1,3 @@
+def main():
+    import sys
+    print(sys.argv, sys.path); return 0
