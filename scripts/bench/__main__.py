@@ -1,7 +1,7 @@
-"""`python -m bench` (with scripts/ on the module path): see run.py."""
+"""`python -m scripts.bench` (in the root of the tree): see run.py."""
 
 import sys
 
-from .run import main
+from scripts.bench.run import main
 
 sys.exit(main())

@@ -17,8 +17,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .ways import Way, guest_environment
-from .workloads import Operation, Program, remove_leavings
+from scripts.bench.ways import Way, command_environment
+from scripts.bench.workloads import Operation, Program, remove_leavings
 
 SLEEP_SECONDS = "30"
 POLL_SECONDS = 0.02
@@ -50,7 +50,7 @@ def _run(argv: Sequence[str], work: Path, timeout_s: float) -> tuple[float, byte
     with subprocess.Popen(
         argv,
         cwd=work,
-        env=guest_environment(work),
+        env=command_environment(work),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -66,6 +66,11 @@ def _run(argv: Sequence[str], work: Path, timeout_s: float) -> tuple[float, byte
         last = errors.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
         raise MeasureError(f"status {process.returncode}: {last[0][:120]}")
     return took, output
+
+
+def prepare(way: Way, work: Path, timeout_s: float) -> None:
+    """Run the way once: the first use of PyLibOS from a checkout builds its environment. Raises MeasureError."""
+    _run(way.wrap(["/bin/true"]), work, timeout_s)
 
 
 def operation_ns(way: Way, operation: Operation, micro: Path, limits: Limits) -> float:
@@ -148,7 +153,7 @@ def supervisor_pss_kib(way: Way, work: Path, timeout_s: float) -> int:
     process = subprocess.Popen(
         argv,
         cwd=work,
-        env=guest_environment(work),
+        env=command_environment(work),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from statistics import median
 
-from .ways import NATIVE, PROOT
-from .workloads import Target
+from scripts.bench.ways import NATIVE, PROOT
+from scripts.bench.workloads import Target
 
 FORWARDED_LIMIT = 1.3
 EXEC_LIMIT = 2.5

@@ -19,12 +19,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from . import measure, report
-from .machine import describe
-from .ways import ALL_WAYS, Way, default_launcher, make_way
-from .workloads import OPERATIONS, PROGRAMS, compile_micro
+from scripts.bench import measure, report
+from scripts.bench.machine import describe
+from scripts.bench.ways import ALL_WAYS, Way, default_launcher, make_way
+from scripts.bench.workloads import OPERATIONS, PROGRAMS, compile_micro
 
 EVERYTHING = ("micro", "programs", "memory")
+FIRST_USE_SECONDS = 600.0
+"""Time for the first run of a way, in which a checkout of PyLibOS makes its environment."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -117,8 +119,13 @@ def _ways(options: argparse.Namespace, work: Path) -> list[Way]:
         way = make_way(name, shlex.split(options.pylibos), shlex.split(options.flags), work)
         if way is None:
             print(f"  {name}: not on this machine, left out", file=sys.stderr)
-        else:
-            found.append(way)
+            continue
+        try:
+            measure.prepare(way, work, FIRST_USE_SECONDS)
+        except measure.MeasureError as error:
+            print(f"  {name}: does not run here, left out: {error}", file=sys.stderr)
+            continue
+        found.append(way)
     return found
 
 

@@ -53,7 +53,12 @@ def default_launcher() -> list[str]:
     return shlex.split(chosen) if chosen else [str(Path(__file__).resolve().parent.parent / "pylibos")]
 
 
-def guest_environment(work: Path) -> dict[str, str]:
-    """The small fixed environment every way is started with, so that none pays for the caller's."""
-    kept = {name: os.environ[name] for name in ("PATH", "PYLIBOS_HOME", "XDG_CACHE_HOME", "VIRTUAL_ENV") if name in os.environ}
+def command_environment(work: Path) -> dict[str, str]:
+    """The small fixed environment every way is started with, so that none pays for the caller's.
+
+    The caller's cache directory stays known: it may hold the environment scripts/pylibos made.
+    """
+    kept = {name: os.environ[name] for name in ("PATH", "XDG_CACHE_HOME", "PYLIBOS_PYTHON", "TMPDIR") if name in os.environ}
+    if "HOME" in os.environ:
+        kept.setdefault("XDG_CACHE_HOME", str(Path(os.environ["HOME"], ".cache")))
     return {**kept, "HOME": str(work), "LC_ALL": "C"}
