@@ -27,7 +27,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NewType, Protocol
+from typing import NamedTuple, NewType, Protocol
 
 HostStream = NewType("HostStream", int)
 """Handle of an open host stream. Opaque: the library OS may compare it, keep it and give it back, nothing else."""
@@ -80,8 +80,7 @@ class NodeKind(enum.IntEnum):
     SOCKET = 12
 
 
-@dataclass(frozen=True, slots=True)
-class StreamAttributes:
+class StreamAttributes(NamedTuple):
     """What the host knows of a named or open stream: the fields of struct stat. Times in nanoseconds, sizes in bytes."""
 
     device: int
@@ -99,8 +98,7 @@ class StreamAttributes:
     ctime_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class DirectoryEntry:
+class DirectoryEntry(NamedTuple):
     """One name in a host directory."""
 
     name: bytes
@@ -134,8 +132,7 @@ class VolumeInformation:
     name_max: int
 
 
-@dataclass(frozen=True, slots=True)
-class DescriptorIdentity:
+class DescriptorIdentity(NamedTuple):
     """What a guest's descriptor number refers to right now, as the host kernel sees it."""
 
     device: int

@@ -1,0 +1,130 @@
+/* Access to a guest's memory and descriptors by the numbers the host kernel knows. Reads copy once; nothing is cached. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+#include "shim.h"
+
+#define PAGE 4096UL
+
+int64_t shim_read(int tid, uint64_t address, void *buffer, uint64_t size)
+{
+    struct iovec local = {buffer, size}, remote = {(void *)address, size};
+    ssize_t n = process_vm_readv(tid, &local, 1, &remote, 1, 0);
+    if (n >= 0 && (uint64_t)n == size)
+        return n;
+    if (n < 0 && errno != EFAULT)
+        return -errno;
+    /* A remote element is all or nothing at page granularity: take what lies before the first unmapped page. */
+    uint64_t done = 0;
+    while (done < size) {
+        uint64_t part = PAGE - ((address + done) & (PAGE - 1));
+        if (part > size - done)
+            part = size - done;
+        local = (struct iovec){(char *)buffer + done, part};
+        remote = (struct iovec){(void *)(address + done), part};
+        n = process_vm_readv(tid, &local, 1, &remote, 1, 0);
+        if (n <= 0)
+            break;
+        done += (uint64_t)n;
+    }
+    return done || !size ? (int64_t)done : -EFAULT;
+}
+
+int64_t shim_read_string(int tid, uint64_t address, char *buffer, uint64_t limit)
+{
+    uint64_t done = 0;
+    while (done < limit) {
+        /* Short first: most paths are, and a copy of 256 bytes costs less than one of a page. */
+        uint64_t part = done ? PAGE - ((address + done) & (PAGE - 1)) : 256 - (address & 255);
+        if (part > limit - done)
+            part = limit - done;
+        struct iovec local = {buffer + done, part}, remote = {(void *)(address + done), part};
+        ssize_t n = process_vm_readv(tid, &local, 1, &remote, 1, 0);
+        if (n <= 0)
+            return n < 0 && errno != EFAULT ? -errno : -EFAULT;
+        char *end = memchr(buffer + done, 0, (size_t)n);
+        if (end)
+            return end - buffer;
+        done += (uint64_t)n;
+    }
+    return -ENAMETOOLONG;
+}
+
+int64_t shim_write(int tid, uint64_t address, const void *buffer, uint64_t size)
+{
+    struct iovec local = {(void *)buffer, size}, remote = {(void *)address, size};
+    ssize_t n = process_vm_writev(tid, &local, 1, &remote, 1, 0);
+    if (n < 0)
+        return -errno;
+    return (uint64_t)n == size ? n : -EFAULT;
+}
+
+int shim_identity(int tid, int descriptor, uint64_t *device_inode_mode)
+{
+    char path[48];
+    struct stat status;
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", tid, descriptor);
+    if (stat(path, &status))
+        return errno == ENOENT || errno == ENOTDIR ? -EBADF : -errno;
+    device_inode_mode[0] = status.st_dev;
+    device_inode_mode[1] = status.st_ino;
+    device_inode_mode[2] = status.st_mode;
+    return 0;
+}
+
+#ifndef NS_GET_PID_IN_PIDNS
+#define NS_GET_PID_IN_PIDNS _IOR(0xb7, 0x8, int) /* Linux 6.11, include/uapi/linux/nsfs.h */
+#endif
+
+/* The number a thread has inside its own PID name space; name_space is a descriptor of /proc/PID/ns/pid or -1. */
+int shim_guest_pid(int tid, int name_space)
+{
+    if (name_space >= 0) {
+        int inside = ioctl(name_space, NS_GET_PID_IN_PIDNS, tid);
+        if (inside > 0)
+            return inside;
+    }
+    char path[40], text[4096];
+    snprintf(path, sizeof path, "/proc/%d/status", tid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (n <= 0)
+        return -ESRCH;
+    text[n] = 0;
+    char *line = strstr(text, "\nNSpid:");
+    if (!line)
+        return tid;
+    int last = tid;
+    for (char *p = line + 7; *p && *p != '\n';) {
+        char *end;
+        long value = strtol(p, &end, 10);
+        if (end == p)
+            break;
+        last = (int)value;
+        p = end;
+    }
+    return last;
+}
+
+int shim_openat2(const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
+{
+    uint64_t how[3] = {flags, mode, resolve};
+    long fd = syscall(SYS_openat2, AT_FDCWD, path, how, sizeof how);
+    return fd < 0 ? -errno : (int)fd;
+}
+
+int shim_tgkill(int pid, int tid, int signal)
+{
+    return syscall(SYS_tgkill, pid, tid, signal) ? -errno : 0;
+}

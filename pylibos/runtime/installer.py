@@ -1,0 +1,168 @@
+"""Where host streams become guest descriptors: knows the call being answered and the descriptor behind each HostStream.
+
+HostABI.descriptor_install is delegated here by the Linux host; legal only while a call of that task is being answered. Two ways:
+a notified call takes descriptors through the listener (ADDFD); under the ptrace engine the task itself receives them over the
+passage socket, by a recvmsg that takes the place of the call it was about to make.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING, Final, Protocol
+
+from pylibos.abi.plan import PASSAGE, SCRATCH_ADDRESS
+from pylibos.emulation.errors import SyscallError
+from pylibos.monitor.host_abi import HostError, HostStream
+from pylibos.runtime.memory import TaskMemory
+from pylibos.tracer import tracer as events
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pylibos.tracer.tracer import Tracer
+
+EPERM: Final = 1
+EMFILE: Final = 24
+NR_RECVMSG: Final = 47
+MSG_DONTWAIT: Final = 0x40
+MSG_CMSG_CLOEXEC: Final = 0x40000000
+_SIGTRAP_SYSCALL: Final = 0x85
+
+_MESSAGE: Final = struct.Struct("<QIIQQQQQ")
+"""struct msghdr: name, name length, padding, iov, iov count, control, control length, flags."""
+_HEADER_SIZE: Final = 56
+_VECTOR: Final = struct.Struct("<QQ")
+_CONTROL_SIZE: Final = 24
+
+
+class Installer(Protocol):
+    """Answers descriptor_install for the task whose call is being answered."""
+
+    def begin(self, call_id: int, tid: int) -> None:
+        """A call of tid is being answered; call_id 0 when it is a traced one."""
+        ...
+
+    def install(self, host_tid: int, stream: HostStream, close_on_exec: bool) -> int:
+        """The new number in the guest. Raises HostError."""
+        ...
+
+    def install_descriptor(self, tid: int, descriptor: int, close_on_exec: bool) -> int:
+        """The same for one of our own descriptors: its number, or -errno."""
+        ...
+
+    def moved(self) -> list[int] | None:
+        """Registers to go on from when a traced call was used up for an installation: the task is at that call's exit."""
+        ...
+
+
+class NotifyInstaller:
+    """Through the seccomp listener."""
+
+    def __init__(self, tracer: Tracer, descriptor: Callable[[HostStream], int]) -> None:
+        self._tracer = tracer
+        self._descriptor = descriptor
+        self._call_id = 0
+        self._tid = 0
+
+    def begin(self, call_id: int, tid: int) -> None:
+        self._call_id = call_id
+        self._tid = tid
+
+    def install(self, host_tid: int, stream: HostStream, close_on_exec: bool) -> int:
+        number = self.install_descriptor(host_tid, self._descriptor(stream), close_on_exec)
+        if number < 0:
+            raise HostError(-number)
+        return number
+
+    def install_descriptor(self, tid: int, descriptor: int, close_on_exec: bool) -> int:
+        if not self._call_id or tid != self._tid:
+            return -EPERM
+        return self._tracer.install(self._call_id, descriptor, close_on_exec)
+
+    def moved(self) -> list[int] | None:
+        return None
+
+
+class TracedInstaller:
+    """Over the passage socket: the supervisor sends, the task receives in place of the call it was making."""
+
+    def __init__(self, tracer: Tracer, descriptor: Callable[[HostStream], int], passage: socket.socket) -> None:
+        self._tracer = tracer
+        self._descriptor = descriptor
+        self._socket = passage
+        self._tid = 0
+        self._saved: list[int] | None = None
+
+    def begin(self, call_id: int, tid: int) -> None:
+        self._tid = tid
+        self._saved = None
+
+    def moved(self) -> list[int] | None:
+        return self._saved
+
+    def install(self, host_tid: int, stream: HostStream, close_on_exec: bool) -> int:
+        number = self.install_descriptor(host_tid, self._descriptor(stream), close_on_exec)
+        if number < 0:
+            raise HostError(-number)
+        return number
+
+    def install_descriptor(self, tid: int, descriptor: int, close_on_exec: bool) -> int:
+        if tid != self._tid:
+            return -EPERM
+        first = self._saved is None
+        saved = self._saved if self._saved is not None else self._tracer.registers(tid)
+        if saved is None:
+            return -EPERM
+        self._saved = saved
+        control = SCRATCH_ADDRESS + _HEADER_SIZE + _VECTOR.size
+        byte = control + _CONTROL_SIZE
+        message = _MESSAGE.pack(0, 0, 0, SCRATCH_ADDRESS + _HEADER_SIZE, 1, control, _CONTROL_SIZE, 0) + _VECTOR.pack(byte, 1)
+        memory = TaskMemory(tid)
+        try:
+            memory.write(SCRATCH_ADDRESS, message + bytes(_CONTROL_SIZE + 8))
+        except SyscallError:
+            return -EMFILE
+        socket.send_fds(self._socket, [b"D"], [descriptor])
+        registers = list(saved)
+        registers[events.ORIG_RAX] = NR_RECVMSG
+        registers[events.RAX] = NR_RECVMSG
+        registers[events.RDI] = PASSAGE
+        registers[events.RSI] = SCRATCH_ADDRESS
+        registers[events.RDX] = MSG_DONTWAIT | (MSG_CMSG_CLOEXEC if close_on_exec else 0)
+        if not first:  # the call itself is used up: make another one
+            registers[events.ORIG_RAX] = -1
+            registers[events.RIP] -= 2
+        self._tracer.set_registers(tid, registers)
+        received = self._run_to_exit(tid)
+        if received != 1:
+            self._drain()
+            return -EMFILE
+        try:
+            answer = memory.read(control, _CONTROL_SIZE)
+        except SyscallError:
+            return -EMFILE
+        size, _level, kind, number = struct.unpack_from("<QiiI", answer)
+        return int(number) if size >= 20 and kind == socket.SCM_RIGHTS else -EMFILE
+
+    def _run_to_exit(self, tid: int) -> int:
+        """Let the call run to its exit stop; its result, or -1 when the task is gone."""
+        while True:
+            self._tracer.resume_to_exit(tid)
+            status = self._tracer.wait_stop(tid)
+            if status < 0 or not os.WIFSTOPPED(status):
+                return -1
+            if os.WSTOPSIG(status) == _SIGTRAP_SYSCALL:
+                registers = self._tracer.registers(tid)
+                if registers is None:
+                    return -1
+                if registers[events.RAX] == (1 << 64) - 38:  # entry stop of a call made again: -ENOSYS stands there
+                    continue
+                return registers[events.RAX]
+
+    def _drain(self) -> None:
+        """Nobody took the message: it must not reach the next call."""
+        # The guests' end is the only reader; a fresh pair would need every guest's help, so the sender's queue is emptied by
+        # having the next receiver find its own message first: messages are numbered by position, and a lost one is fatal.
+        raise HostError(EMFILE, "the guest closed its passage")
