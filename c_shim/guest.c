@@ -173,10 +173,10 @@ int shim_guest_pid(int tid, int name_space)
     return last;
 }
 
-int shim_openat2(const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
+int shim_openat2(int directory, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
 {
     uint64_t how[3] = {flags, mode, resolve};
-    long fd = syscall(SYS_openat2, AT_FDCWD, path, how, sizeof how);
+    long fd = syscall(SYS_openat2, directory, path, how, sizeof how);
     return fd < 0 ? -errno : (int)fd;
 }
 

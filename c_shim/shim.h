@@ -80,7 +80,7 @@ int64_t shim_read_string(int tid, uint64_t address, char *buffer, uint64_t limit
 int64_t shim_write(int tid, uint64_t address, const void *buffer, uint64_t size);
 int shim_identity(int tid, int descriptor, uint64_t *device_inode_mode);
 int shim_guest_pid(int tid, int name_space);
-int shim_openat2(const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
+int shim_openat2(int directory, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
 int shim_tgkill(int pid, int tid, int signal);
 
 /* spawn.c */
