@@ -98,9 +98,9 @@ class Run:
         composition = self.composition
         installer: NotifyInstaller | TracedInstaller
         if init.peer is not None:
-            installer = TracedInstaller(self.tracer, composition.descriptor, (init.control, init.peer))
+            installer = TracedInstaller(self.tracer, (init.control, init.peer))
         else:
-            installer = NotifyInstaller(self.tracer, composition.descriptor)
+            installer = NotifyInstaller(self.tracer)
         status = os.fstat(self.loader)
         supervisor = Supervisor(
             self.tracer,

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from pylibos.emulation.dispatch import dispatch
 from pylibos.emulation.outcome import Exec, Forward, Install
-from pylibos.monitor.host_abi import HostError
 from pylibos.runtime.blocking import BlockingCalls
 from pylibos.runtime.image import ImageLoader
 from pylibos.runtime.task import NOT_READY, NotReady, Stage, Task
@@ -23,10 +23,10 @@ from pylibos.tracer.native import lib
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pylibos.emulation.dispatch import Answer
     from pylibos.emulation.executive import Executive
     from pylibos.emulation.object_manager.waits import WaitQueue
     from pylibos.emulation.outcome import Blocking
-    from pylibos.emulation.dispatch import Answer
     from pylibos.monitor.host_abi import HostStream
     from pylibos.runtime.installer import Installer
     from pylibos.tracer.tracer import Fields, Tracer
@@ -126,11 +126,11 @@ class Supervisor:
             self.tracer.reply(call_id, -ENOSYS)
             return
         if task.ready is not NOT_READY:
-            outcome = task.ready
+            ready = task.ready
             task.ready = NOT_READY
             task.stage = Stage.RUNNING
-            assert not isinstance(outcome, NotReady)
-            self.finish_notified(task, call_id, outcome)
+            assert not isinstance(ready, NotReady)
+            self.finish_notified(task, call_id, ready)
             return
         thread = task.thread
         if fields[15] != events.NO_PATH:
@@ -230,10 +230,7 @@ class Supervisor:
 
     def _install_traced(self, tid: int, outcome: Install) -> None:
         stream = outcome.stream
-        try:
-            result = self.installer.install(tid, stream, outcome.close_on_exec)
-        except HostError as error:
-            result = -error.errno
+        result = self.installer.install_descriptor(tid, self.descriptor(stream), outcome.close_on_exec)
         if not outcome.keep:
             self.executive.host.stream_close(stream)
         moved = self.installer.moved()
@@ -375,10 +372,8 @@ class Supervisor:
     # -- the end -----------------------------------------------------------------------------------------------------------
     def kill(self, pid: int) -> None:
         """SIGKILL, whether or not it still exists."""
-        try:
+        with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
     def rename_task(self, old_tid: int, new_tid: int) -> Task | None:
         """After an exec by another thread than the leader the kernel gives it the leader's id."""
