@@ -9,6 +9,15 @@ from __future__ import annotations
 from pylibos.emulation.syscalls import (  # noqa: F401 - imported for the rows they register
     rows,
     rows_missing,
+    sys_identity,
+    sys_limits,
+    sys_memory,
+    sys_prctl,
+    sys_process,
+    sys_signals,
+    sys_sockets,
+    sys_system,
+    sys_time,
 )
 from pylibos.emulation.syscalls.filter import filter_rules
 from pylibos.emulation.syscalls.table import ENTRIES, TABLE

@@ -113,7 +113,7 @@ _DIRECT: Final[tuple[Direct, ...]] = (
 
 _DIRECT_CHECKED: Final[tuple[tuple[str, str, Alternatives, Route, Errno], ...]] = (
     ("fcntl", "commands on the descriptor itself; others are emulated", FCNTL_DIRECT, Route.NOTIFY, Errno.EINVAL),
-    ("sendto", "without an address; with one the peer is checked", SENDTO_DIRECT, Route.NOTIFY, Errno.EACCES),
+    ("sendto", "without an address; with one the peer is checked", SENDTO_DIRECT, Route.TRACE, Errno.EACCES),
     ("clone", "no name space, tracing, re-parenting or pidfd flags", CLONE_DIRECT, Route.REFUSED, Errno.EPERM),
 )
 
