@@ -110,7 +110,11 @@ ARCH_REQ_XCOMP_PERM: Final = 0x1023
 
 # -- personality(2) ---------------------------------------------------------------------------------------------------
 PER_LINUX: Final = 0x0000
+PER_LINUX32: Final = 0x0008
+UNAME26: Final = 0x0020000
 ADDR_NO_RANDOMIZE: Final = 0x0040000
+PERSONALITY_KNOWN: Final = PER_LINUX32 | UNAME26 | ADDR_NO_RANDOMIZE
+"""What the library OS gives effect to: the name of the machine, of the release, and where images are mapped."""
 PERSONALITY_QUERY: Final = 0xFFFFFFFF
 
 # -- resources --------------------------------------------------------------------------------------------------------
@@ -126,3 +130,5 @@ NSIG: Final = 64
 """Highest signal number."""
 SIGKILL: Final = 9
 SIGCONT: Final = 18
+
+AT_FDCWD: Final = -100

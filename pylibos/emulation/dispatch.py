@@ -1,74 +1,114 @@
-"""The system call boundary (NT KiSystemService): table lookup, decoding, and the one place where errors become numbers.
+"""The system call boundary: number and raw registers in, an answer out. The only place where errors become numbers.
 
-SyscallError and HostError are the guest's errors: -errno. Anything else a handler raises is our bug: it is reported with its
-traceback through ``on_fault``, the guest gets EIO, and the sandbox goes on. Control outcomes pass through untouched.
+Owns the translation SyscallError/HostError -> -errno, the answer to unknown numbers (ENOSYS) and the containment of our own bugs:
+an unexpected exception is reported to the fault hook with its traceback and the guest gets EIO. Blocking handlers come back as
+generators; advance() and interrupt() run them one step at a time with the same translation. Must not know engines or registers.
 """
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 from pylibos.abi.errno import Errno
 from pylibos.emulation.errors import Interrupted, SyscallError
-from pylibos.emulation.outcome import FORWARD
-from pylibos.emulation.syscalls.table import TABLE
+from pylibos.emulation.outcome import Blocking, Exec, Forward, Install, Wait
+from pylibos.emulation.syscalls.table import ENTRIES, TABLE, Restart
 from pylibos.monitor.host_abi import HostError
 
 if TYPE_CHECKING:
-    from pylibos.emulation.outcome import Blocking, Outcome, Wait
     from pylibos.emulation.process.thread import Thread
 
-_ENOSYS = -Errno.ENOSYS.value
-_EIO = -Errno.EIO.value
-_EINTR = -Errno.EINTR.value
+Answer = int | Forward | Install | Exec
+"""A finished call. int: the result, or -errno; -512..-514 are the restart codes of an interrupted wait (table.Restart)."""
+
+FaultHook = Callable[["Thread", int, tuple[int, ...], Exception], None]
+
+ENOSYS_RESULT: Final = -int(Errno.ENOSYS)
+EIO_RESULT: Final = -int(Errno.EIO)
 
 
-class FaultHook:
-    """Where internal faults are reported: the runtime sets ``report``."""
+def _print_fault(thread: Thread, number: int, args: tuple[int, ...], fault: Exception) -> None:
+    import sys  # here: start-up does not pay for what is needed only when something is already wrong
+    import traceback
 
-    report: Callable[[str], None] = print
-
-
-def dispatch(thread: Thread, number: int, args: Sequence[int]) -> Outcome | Blocking:
-    """Answer one call: a number, a control outcome, or a generator that waits."""
     row = TABLE.get(number)
-    if row is None:
-        return _ENOSYS
-    invoke = row.invoke
-    if invoke is None:
-        return FORWARD if row.errno is None else -row.errno.value
+    arguments = ", ".join(hex(argument) for argument in args)
+    sys.stderr.write(f"pylibos: internal fault in {row.name if row else number}({arguments}), thread {thread.tid}\n")
+    sys.stderr.writelines(traceback.format_exception(fault))
+
+
+class InternalFault:
+    """Where bugs of ours are reported: a hook the runtime points at its audit log, and a count tests look at."""
+
+    __slots__ = ("count", "hook")
+
+    def __init__(self) -> None:
+        self.hook: FaultHook = _print_fault
+        self.count = 0
+
+    def report(self, thread: Thread, number: int, args: tuple[int, ...], fault: Exception) -> int:
+        """Count and report; the guest's answer."""
+        self.count += 1
+        self.hook(thread, number, args, fault)
+        return EIO_RESULT
+
+
+internal_fault: Final = InternalFault()
+
+
+def dispatch(thread: Thread, number: int, args: tuple[int, ...]) -> Answer | Blocking:
+    """Answer one call. args: the six raw argument registers, unsigned 64-bit. A generator is a call that waits: advance() it."""
+    entry = ENTRIES.get(number)
+    if entry is None:
+        return ENOSYS_RESULT
     try:
-        result = invoke(thread, args)
+        result: Answer | Blocking | None = entry(thread, args)
     except SyscallError as error:
-        return -error.errno.value
+        return -int(error.errno)
     except HostError as error:
         return -error.errno
-    except Exception:
-        fault(thread, row.name, args)
-        return _EIO
-    return 0 if result is None else result  # type: ignore[no-any-return]
+    except Exception as fault:  # noqa: BLE001 - the one place that contains our own bugs
+        return internal_fault.report(thread, number, args, fault)
+    return 0 if result is None else result
 
 
-def finish(thread: Thread, advance: Callable[[], Wait]) -> Outcome | Wait:
-    """Take one step of a waiting handler: its next Wait, or its outcome, with the same translation of errors."""
+def advance(thread: Thread, number: int, blocking: Blocking, value: int | None = None) -> Answer | Wait:
+    """Run a blocking handler to its next Wait or its end. value: the index of the satisfied object; None at the start and on time-out."""
     try:
-        return advance()
+        return blocking.send(value)
     except StopIteration as stop:
-        return 0 if stop.value is None else stop.value  # type: ignore[no-any-return]
+        result: Answer | None = stop.value
+        return 0 if result is None else result
     except SyscallError as error:
-        return -error.errno.value
+        return -int(error.errno)
     except HostError as error:
         return -error.errno
+    except Exception as fault:  # noqa: BLE001 - the one place that contains our own bugs
+        return internal_fault.report(thread, number, (), fault)
+
+
+def interrupt(thread: Thread, number: int, blocking: Blocking) -> Answer | Wait:
+    """Tell a waiting handler that its thread has a signal to take. The call's restart code unless the handler answers itself."""
+    try:
+        return blocking.throw(Interrupted())
+    except StopIteration as stop:
+        result: Answer | None = stop.value
+        return 0 if result is None else result
     except Interrupted:
-        return _EINTR
-    except Exception:
-        fault(thread, "a waiting call", ())
-        return _EIO
+        row = TABLE.get(number)
+        return -int(Restart.SYS if row is None else row.restart)
+    except SyscallError as error:
+        return -int(error.errno)
+    except HostError as error:
+        return -error.errno
+    except Exception as fault:  # noqa: BLE001 - the one place that contains our own bugs
+        return internal_fault.report(thread, number, (), fault)
 
 
-def fault(thread: Thread, name: str, args: Sequence[int]) -> None:
-    """Report the exception being handled as our bug."""
-    shown = ", ".join(f"{value:#x}" for value in args)
-    FaultHook.report(f"internal fault in {name}({shown}) of pid {thread.process.pid}:\n{traceback.format_exc()}")
+def cancel(blocking: Blocking) -> None:
+    """Drop a waiting handler whose thread is gone; its finally clauses run, whatever they raise is of no interest any more."""
+    try:
+        blocking.close()
+    except (SyscallError, HostError, RuntimeError):
+        return

@@ -18,7 +18,7 @@ from pylibos.monitor.linux_streams import LinuxStreams
 from pylibos.monitor.linux_system import LinuxSystem, Loop
 
 if TYPE_CHECKING:
-    from pylibos.monitor.host_abi import HostABI
+    from pylibos.monitor.host_abi import HostABI, HostStream
     from pylibos.monitor.native import Native
     from pylibos.monitor.policy import Policy
 
@@ -39,7 +39,7 @@ class LinuxHost(LinuxStreams, LinuxNames, LinuxGuests, LinuxSystem):
     ) -> None:
         """native: None loads the ctypes fallback. recorder: told of denials, or of every decision with record_all."""
         if native is None:
-            from pylibos.monitor.native_ctypes import CtypesNative  # noqa: PLC0415 - slow to import
+            from pylibos.monitor.native_ctypes import CtypesNative
 
             native = CtypesNative()
         os.umask(0)
@@ -53,16 +53,24 @@ class LinuxHost(LinuxStreams, LinuxNames, LinuxGuests, LinuxSystem):
 def attach(host: LinuxHost, *, installer: Installer | None = None, loop: Loop | None = None) -> None:
     """Hand over what exists only once the engine runs."""
     if installer is not None:
-        host._installer = installer  # noqa: SLF001 - this module composes the class
+        host._installer = installer
     if loop is not None:
-        host._loop = loop  # noqa: SLF001
+        host._loop = loop
+
+
+def installable_descriptor(host: LinuxHost, stream: HostStream) -> int:
+    """The supervisor's descriptor behind a handle, for giving it to a guest. HostError EBADF, or EPERM for what must stay outside.
+
+    Every way into a guest's table must pass through here: an open host directory in a guest would be a way out of its view.
+    """
+    return host._installable(stream)  # noqa: SLF001
 
 
 def close_host(host: LinuxHost) -> None:
     """Close every handle. The host must not be used afterwards."""
-    for stream in list(host._streams):  # noqa: SLF001
+    for stream in list(host._streams):
         host.stream_close(stream)  # type: ignore[arg-type]  # a HostStream is the number
-    host._tokens.close()  # noqa: SLF001
+    host._tokens.close()
 
 
 def _conforms(host: LinuxHost) -> HostABI:

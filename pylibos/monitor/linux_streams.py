@@ -260,7 +260,7 @@ class LinuxStreams:
         scheme, _, name = uri.partition(b":")
         if scheme != b"unix" or name not in _SOCKET_KINDS:
             raise HostError(EINVAL, "not a pair")
-        import socket  # noqa: PLC0415 - costs 2 ms, most runs never need it
+        import socket
 
         first, second = socket.socketpair(socket.AF_UNIX, _SOCKET_KINDS[name])
         first.setblocking(blocking)
@@ -377,7 +377,7 @@ class LinuxStreams:
 
 def rare() -> ModuleType:
     """The calls neither os nor the shim has; ctypes is imported on first use."""
-    from pylibos.monitor import native_ctypes  # noqa: PLC0415
+    from pylibos.monitor import native_ctypes
 
     return native_ctypes
 

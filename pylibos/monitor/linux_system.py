@@ -53,8 +53,12 @@ def _boot_time() -> bytes:
     raise HostError(ENOENT)
 
 
+def _kernel_release() -> bytes:
+    return os.uname().release.encode()
+
+
 _FACTS: Final[dict[str, Callable[[], bytes]]] = {
-    "kernel-release": lambda: os.uname().release.encode(),
+    "kernel-release": _kernel_release,
     "processors": lambda: b"%d" % len(os.sched_getaffinity(0)),
     "boot-time": _boot_time,
     "page-size": lambda: b"%d" % os.sysconf("SC_PAGE_SIZE"),

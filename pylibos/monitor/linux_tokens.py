@@ -28,7 +28,7 @@ _OPEN_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLO
 def _bases() -> list[str]:
     """Where private directories may be made, best first: memory before disk."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    return [base for base in ("/dev/shm", runtime, tempfile.gettempdir()) if base and os.access(base, os.W_OK | os.X_OK)]  # noqa: S108
+    return [base for base in ("/dev/shm", runtime, tempfile.gettempdir()) if base and os.access(base, os.W_OK | os.X_OK)]
 
 
 class TokenPool:

@@ -29,13 +29,20 @@ _VARIABLE_GLOB: Final = re.compile(r"[A-Za-z_*?][A-Za-z0-9_*?]*\Z")
 _SIZE: Final = re.compile(r"(\d{1,18})([KMGT]?)(i?B)?\Z", re.IGNORECASE)
 _DURATION: Final = re.compile(r"(\d{1,12})(?:\.(\d{1,9}))?(ms|s|m|h|d)?\Z")
 _UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_SECONDS_NS: Final = {"ms": 1_000_000, "s": 1_000_000_000, "": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000, "d": 86_400_000_000_000}
+_NS: Final = 1_000_000_000
+_DURATIONS_NS: Final = {"ms": _NS // 1000, "s": _NS, "": _NS, "m": 60 * _NS, "h": 3600 * _NS, "d": 86_400 * _NS}
+_HEADER: Final = re.compile(r"\s*\[\[?([^\[\]=]*)\]\]?\s*(?:#.*)?$")
+_ASSIGNMENT: Final = re.compile(r"\s*((?:[\w-]|[\"'. \t])+?)\s*=")
+_BARE: Final = re.compile(r"[\s\"']")
 _INT_LIMIT: Final = 1 << 62
 _Enumeration = TypeVar("_Enumeration", bound=enum.Enum)
 
 
 class ManifestError(Exception):
-    """The manifest, or a flag, is wrong. str() is one line for a person: 'policy.toml:3: unknown key "ros" in [files]; did you mean "ro"?'."""
+    """The manifest, or a flag, is wrong.
+
+    str() is one line for a person: 'policy.toml:3: unknown key "ros" in [files]; did you mean "ro"?'.
+    """
 
     def __init__(self, message: str, *, name: str = "", line: int | None = None) -> None:
         where = f"{name}:{line}: " if name and line else f"{name}: " if name else ""
@@ -162,7 +169,7 @@ def parse_duration(text: str) -> int:
     match = _DURATION.match(text)
     if match is None:
         raise ManifestError(f'"{text}" is not a duration (examples: 30s, 5m, 1.5h, 200ms)')
-    unit = _SECONDS_NS[match[3] or ""]
+    unit = _DURATIONS_NS[match[3] or ""]
     fraction = match[2] or ""
     return int(match[1]) * unit + (int(fraction) * unit // 10 ** len(fraction) if fraction else 0)
 
@@ -281,8 +288,8 @@ class _Reader:
             processes=self._amount(table, "processes", None),
             descriptors=self._amount(table, "descriptors", None),
             file_size=self._amount(table, "file_size", parse_size),
-            cpu_ns=self._amount(table, "cpu", parse_duration, scale=1_000_000_000),
-            timeout_ns=self._amount(table, "timeout", parse_duration, scale=1_000_000_000),
+            cpu_ns=self._amount(table, "cpu", parse_duration, scale=_NS),
+            timeout_ns=self._amount(table, "timeout", parse_duration, scale=_NS),
         )
 
     # -- values ------------------------------------------------------------------------------------------------------
@@ -371,22 +378,28 @@ class _Reader:
 
     def _line(self, section: str, key: str, value: str | None = None) -> int | None:
         """The line a key (or, below it, a string in its array) stands in, found by reading the text; None when it is written oddly."""
-        dotted = f"{section}.{key}" if section else key
-        assign = re.compile(r"\s*((?:[\w-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[\w-]+|\"[^\"]*\"|'[^']*'))*)\s*=")
-        header = re.compile(r"\s*\[\[?\s*([^\]]*?)\s*\]\]?\s*(?:#.*)?$")
+        wanted = f"{section}.{key}" if section else key
+        quoted = (f'"{value}"', f"'{value}'")
         here, found = "", None
         for number, line in enumerate(self._lines, 1):
-            if found is not None and value is not None and (f'"{value}"' in line or f"'{value}'" in line):
+            if found is None and self._declares(line, here, wanted, section):
+                found = number
+            if found is not None and (value is None or any(text in line for text in quoted)):
                 return number
-            if (match := header.match(line)) and "=" not in line:
-                here = match[1].replace('"', "").replace("'", "")
-                if found is None and (here == dotted or here.startswith(dotted + ".")):
-                    found = number
-            elif found is None and (match := assign.match(line)):
-                name = re.sub(r"[\s\"']", "", match[1])
-                full = f"{here}.{name}" if here else name
-                if full == dotted or full.startswith(dotted + ".") or (section and section.startswith(full) and re.search(rf"\b{re.escape(key)}\b", line)):
-                    found = number
-                    if value is None or f'"{value}"' in line or f"'{value}'" in line:
-                        return number
+            if header := _HEADER.match(line):
+                here = _BARE.sub("", header[1])
         return found
+
+    @staticmethod
+    def _declares(line: str, here: str, wanted: str, section: str) -> bool:
+        """Whether a line of table ``here`` begins the thing with the dotted name wanted (or an inline table of its section has it)."""
+        if header := _HEADER.match(line):
+            name = _BARE.sub("", header[1])
+        elif assignment := _ASSIGNMENT.match(line):
+            name = _BARE.sub("", assignment[1])
+            name = f"{here}.{name}" if here else name
+            if section and (section == name or section.startswith(name + ".")):
+                return wanted[len(section) + 1 :] in line
+        else:
+            return False
+        return name == wanted or name.startswith(wanted + ".")

@@ -49,9 +49,9 @@ SYSTEM_VISIBLE: Final = (
 SYSTEM_EMPTY: Final = (
     b"/home",
     b"/root",
-    b"/tmp",  # noqa: S108 - the guest's, not ours
+    b"/tmp",
     b"/run",
-    b"/var/tmp",  # noqa: S108
+    b"/var/tmp",
     b"/var/log",
     b"/var/mail",
     b"/var/spool",
@@ -64,7 +64,7 @@ SYSTEM_EMPTY: Final = (
 )
 """The directory is there, nothing of what the host has in it."""
 
-MEMORY_DIRECTORIES: Final = (b"/tmp", b"/var/tmp", b"/run")  # noqa: S108
+MEMORY_DIRECTORIES: Final = (b"/tmp", b"/var/tmp", b"/run")
 """Empty, writable and in memory for every guest."""
 
 CREDENTIALS: Final = (
@@ -141,7 +141,7 @@ class ResolvedManifest:
 
 def current_invocation() -> Invocation:
     """The invocation of this very process."""
-    import pwd  # noqa: PLC0415 - start-up is lean
+    import pwd
 
     try:
         cwd = os.getcwdb()
@@ -199,7 +199,7 @@ def _normal(path: bytes) -> bytes:
 
 
 def _is_at_or_below(path: bytes, above: bytes) -> bool:
-    return above == b"/" or path == above or path.startswith(above + b"/")
+    return above in (b"/", path) or path.startswith(above + b"/")
 
 
 def _expand(text: str, invocation: Invocation, origin: str) -> bytes:

@@ -200,8 +200,12 @@ class MemFile(Attributed):
             self.refresh_from(self.volume.host.stream_query_open(self.stream))
 
     def refresh_from(self, attributes: StreamAttributes) -> None:
-        if self.stream is None or (attributes.device, attributes.inode) != self.stream_key:
+        if self.stream is None:
             return
+        if (attributes.device, attributes.inode) != self.stream_key:  # a descriptor of the lower file, opened before copy-up
+            if not self.maybe_dirty:
+                return
+            attributes = self.volume.host.stream_query_open(self.stream)
         if attributes.size != self.size or attributes.blocks != self._blocks:
             self.size = attributes.size
             self._blocks = attributes.blocks

@@ -277,8 +277,9 @@ class CowDirectory(MemDirectory):
         whiteouts = self.whiteouts
         if not whiteouts and not entries:
             return list(self.lower_entries())
-        found = [entry for entry in self.lower_entries() if entry[0] not in whiteouts and entry[0] not in entries]
-        found.extend(Entry(name, inode.number, inode.mode >> 12) for name, inode in entries.items())
+        found = [entry for entry in self.lower_entries() if entry[0] not in whiteouts]
+        names = {entry[0] for entry in found}
+        found.extend(Entry(name, inode.number, inode.mode >> 12) for name, inode in entries.items() if name not in names)
         return found
 
     def detach(self, name: bytes, inode: Inode) -> None:

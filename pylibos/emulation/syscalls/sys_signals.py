@@ -147,15 +147,9 @@ def sys_timer_create(thread: Thread, clock: Int, event: Address, timer: Address)
     return FORWARD
 
 
-_OWN: Final = "touches only the calling thread's own signal state"
 _TIMER: Final = "a timer of the calling process; its pointers carry no authority"
 _DESCRIPTOR: Final = "a descriptor of the caller's own; the pointers carry no authority"
 
-forwarded("rt_sigpending", 127, route=Route.TRACE, why=_OWN)
-forwarded("rt_sigtimedwait", 128, route=Route.TRACE, why=_OWN)
-forwarded("rt_sigsuspend", 130, route=Route.TRACE, why=_OWN)
-forwarded("sigaltstack", 131, route=Route.TRACE, why=_OWN)
-forwarded("pause", 34, route=Route.TRACE, why=_OWN)
 forwarded("alarm", 37, route=Route.TRACE, why=_TIMER)
 forwarded("getitimer", 36, route=Route.TRACE, why=_TIMER)
 forwarded("setitimer", 38, route=Route.TRACE, why=_TIMER)

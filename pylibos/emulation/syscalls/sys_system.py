@@ -10,11 +10,12 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from pylibos.abi.errno import Errno
+from pylibos.abi.process import PER_LINUX32, UNAME26
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.process import machine
 from pylibos.emulation.security.capabilities import Capability
 from pylibos.emulation.syscalls.params import Address, Int, OutPtr
-from pylibos.emulation.syscalls.table import Route, Support, syscall
+from pylibos.emulation.syscalls.table import Route, Support, refused, syscall
 
 if TYPE_CHECKING:
     from pylibos.emulation.process.thread import Thread
@@ -25,8 +26,6 @@ _NAME_MAX: Final = 64
 _SYSINFO: Final = struct.Struct("<qQQQQQQQQQHHxxxxQQIxxxx")
 """struct sysinfo, 112 bytes: uptime loads[3] totalram freeram sharedram bufferram totalswap freeswap procs pad totalhigh freehigh
 mem_unit; sizes in mem_unit bytes, loads in 1/65536."""
-_UNAME26: Final = 0x0020000
-_PER_LINUX32: Final = 0x0008
 
 
 @syscall("uname", number=63, route=Route.NOTIFY, support=Support.FULL)
@@ -39,19 +38,19 @@ def sys_uname(thread: Thread, name: OutPtr[bytes]) -> None:
         for field in (
             b"Linux",
             facts.host,
-            _release_2_6(facts.release) if personality & _UNAME26 else facts.release,
+            _release_2_6(facts.release) if personality & UNAME26 else facts.release,
             facts.version,
-            b"i686" if personality & 0xFF == _PER_LINUX32 else b"x86_64",
+            b"i686" if personality & 0xFF == PER_LINUX32 else b"x86_64",
             facts.domain,
         )
     ))  # fmt: skip
 
 
 def _release_2_6(release: bytes) -> bytes:
-    """UNAME26: 6.18.1-x becomes 2.6.78.1-x (override_release: 2.6.60 + the minor number, with what follows it)."""
-    _, _, rest = release.partition(b".")
-    digits = rest[: len(rest) - len(rest.lstrip(b"0123456789"))]
-    return b"2.6.%d%s" % (60 + int(digits or b"0"), rest[len(digits) :])
+    """UNAME26: 6.18.1-x becomes 2.6.78-x (kernel/sys.c:override_release: 60 + the minor number, and what follows the digits)."""
+    minor = release.split(b".", 2)[1:2]
+    digits = minor[0] if minor and minor[0].isdigit() else b"0"
+    return b"2.6.%d%s" % (60 + int(digits), release.lstrip(b"0123456789."))
 
 
 @syscall("sethostname", number=170, route=Route.NOTIFY, support=Support.FULL)
@@ -95,3 +94,6 @@ def sys_sysinfo(thread: Thread, information: OutPtr[bytes]) -> None:
         0,
         1,
     ))  # fmt: skip
+
+
+refused("syslog", 103, Errno.EPERM, why="the kernel's log is the host's; what Linux answers under dmesg_restrict")

@@ -15,7 +15,7 @@ from pylibos.abi.errno import Errno
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.outcome import FORWARD, Forward
 from pylibos.emulation.syscalls.params import Address, Int
-from pylibos.emulation.syscalls.table import Route, Support, forwarded, refused, syscall
+from pylibos.emulation.syscalls.table import Route, Support, forwarded, syscall
 
 if TYPE_CHECKING:
     from pylibos.emulation.process.thread import Thread
@@ -52,6 +52,13 @@ def sys_clock_getres(thread: Thread, clock: Int, result: Address) -> Forward:
     return FORWARD
 
 
+@syscall("clock_gettime", number=228, route=Route.TRACE, support=Support.FULL)
+def sys_clock_gettime(thread: Thread, clock: Int, result: Address) -> Forward:
+    """clock_gettime(2): what the vDSO has not answered. Compare Linux kernel/time/posix-timers.c. Raises: EINVAL no such clock."""
+    check_clock(thread, clock)
+    return FORWARD
+
+
 @syscall("adjtimex", number=159, route=Route.NOTIFY, support=Support.PARTIAL, note="reports an unsynchronised clock; setting is EPERM")
 def sys_adjtimex(thread: Thread, buffer: Address) -> int:
     """adjtimex(2). Compare Linux kernel/time/ntp.c:__do_adjtimex(). Raises: EPERM anything is to be set; EFAULT."""
@@ -84,5 +91,3 @@ _READ: Final = "reads a clock the guest shares with the host"
 forwarded("time", 201, route=Route.TRACE, why=_READ)
 forwarded("gettimeofday", 96, route=Route.TRACE, why=_READ)
 forwarded("times", 100, route=Route.TRACE, why="reads the caller's own CPU times")
-refused("settimeofday", 164, Errno.EPERM, why="the host's clock is not the guest's to set")
-refused("clock_settime", 227, Errno.EPERM, why="the host's clock is not the guest's to set")

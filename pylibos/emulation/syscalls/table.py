@@ -1,37 +1,43 @@
-"""The system call table: one row per call number, written where the call is.
+"""The system call table: one row per x86-64 call number, filled by decorators and row functions at import.
 
-``@syscall`` reads a handler's annotations once, at import, and leaves the function unchanged, so tests call it directly. The row
-says how a call reaches us (route), how well it is supported, and what is missing; docs/syscalls.md and the seccomp filter are
-made from the rows. A duplicate number, a wrong name, a parameter without decoder or a partial row without note is a TypeError
-at import. Must not know engines, registers or seccomp.
+Owns SyscallRow, TABLE (number -> row) and ENTRIES (number -> the callable dispatch runs). A signature is read once, here; per
+call only the decoders run. A handler without decoder for a parameter, with a wrong name or number, or PARTIAL without a note is a
+TypeError at import. Must not know engines, errors' numbers on the wire (dispatch.py) or any subsystem.
+Source: docs/contracts.md; gVisor's idea that the table is the compatibility document.
 """
+
+# ruff: noqa: ARG001 - every entry has the signature Entry, used or not
 
 from __future__ import annotations
 
 import enum
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import FunctionType, SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from pylibos.emulation.syscalls.params import Decode, decoder_for
+from pylibos.abi.errno import Errno
+from pylibos.abi.filter_rules import ARGUMENT_COUNT, Alternatives
+from pylibos.emulation.errors import SyscallError
+from pylibos.emulation.outcome import FORWARD
+from pylibos.emulation.syscalls.params import Decode, decoder_of
 
 if TYPE_CHECKING:
-    from pylibos.abi.errno import Errno
     from pylibos.emulation.process.thread import Thread
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+Entry = Callable[["Thread", tuple[int, ...]], Any]
+"""What dispatch runs: decodes the raw registers (unsigned 64-bit) and calls the handler; may raise, may return None."""
 
 
 class Route(enum.Enum):
-    """How a call reaches its answer."""
+    """How a call reaches us, see docs/contracts.md."""
 
     DIRECT = "direct"
-    """The filter lets it pass (argument-checked): the host ABI's hot part, at most 48 numbers."""
     NOTIFY = "notify"
-    """Seccomp user notification: answered by the executive."""
     TRACE = "trace"
-    """RET_TRACE: answered, or let pass, at a ptrace stop. For native blocking or memory-local calls."""
     REFUSED = "refused"
-    """The filter answers an errno at once."""
 
 
 class Support(enum.Enum):
@@ -41,31 +47,31 @@ class Support(enum.Enum):
     FULL = "emulated"
     PARTIAL = "partial"
     REFUSED = "refused"
+    MISSING = "missing"
 
 
-class Compare(enum.Enum):
-    """How an argument is checked in the filter."""
+class Restart(enum.IntEnum):
+    """What an interrupted wait answers when the handler lets Interrupted pass: the kernel's internal restart numbers.
 
-    EQUAL = "=="
-    MASKED_EQUAL = "&=="
+    The runtime turns them into EINTR or a re-issued call by the signal's action, as arch/x86/kernel/signal.c does.
+    """
+
+    NEVER = 4
+    """EINTR always (poll, epoll_wait, nanosleep with a remaining time, ...)."""
+    SYS = 512
+    """ERESTARTSYS: re-issued when the handler of the signal has SA_RESTART or there is no handler."""
+    NO_INTERRUPT = 513
+    """ERESTARTNOINTR: always re-issued."""
+    NO_HANDLER = 514
+    """ERESTARTNOHAND: re-issued only when no handler ran."""
 
 
-@dataclass(frozen=True, slots=True)
-class ArgumentCheck:
-    """A condition on one argument register (0..5). MASKED_EQUAL: (argument & mask) == value."""
-
-    index: int
-    compare: Compare
-    value: int
-    mask: int = 0xFFFFFFFF
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SyscallRow:
-    """Everything known of one call number.
+    """One call. ``note`` says what is missing (PARTIAL) or why (forwarded, refused); ``errno`` is what a refusal answers.
 
-    ``checks``: alternatives, each a conjunction; a DIRECT call passes when one holds, otherwise ``otherwise`` applies (a Route, or
-    an Errno the filter answers).
+    ``alternatives``: a DIRECT (or forwarded) row is native only when one of them holds; else ``otherwise`` is the route, and
+    the answer that of ``fallback`` or, without one, ``errno``.
     """
 
     number: int
@@ -73,68 +79,28 @@ class SyscallRow:
     route: Route
     support: Support
     note: str = ""
-    handler: Callable[..., Any] | None = None
-    invoke: Callable[[Thread, Sequence[int]], Any] | None = None
     errno: Errno | None = None
-    checks: tuple[tuple[ArgumentCheck, ...], ...] = ()
-    otherwise: Route | Errno | None = None
-    path_argument: int | None = None
-    """Index of the first path argument: the receive loop fetches it with the call."""
-    descriptor_argument: int | None = None
-    """Index of the first descriptor argument: the receive loop identifies it with the call."""
+    alternatives: Alternatives = ()
+    otherwise: Route = Route.REFUSED
+    handler: Callable[..., Any] | None = None
+    fallback: Callable[..., Any] | None = None
+    restart: Restart = Restart.SYS
+    module: str = ""
 
 
-TABLE: dict[int, SyscallRow] = {}
-Handler = TypeVar("Handler", bound=Callable[..., Any])
+TABLE: Final[dict[int, SyscallRow]] = {}
+ENTRIES: Final[dict[int, Entry]] = {}
+_FALLBACKS: Final[dict[int, tuple[str, Callable[..., Any], Entry]]] = {}
 
 
-def _add(row: SyscallRow) -> None:
-    if row.number in TABLE:
-        raise TypeError(f"call {row.number} ({row.name}) has a row already: {TABLE[row.number].name}")
-    if row.support in (Support.PARTIAL, Support.REFUSED) and not row.note:
-        raise TypeError(f"{row.name}: say what is missing, or why it is refused")
+def _add(row: SyscallRow, entry: Entry) -> None:
+    earlier = TABLE.get(row.number)
+    if earlier is not None:
+        raise TypeError(f"system call {row.number} ({row.name}) already has a row ({earlier.name}, from {earlier.module or '?'})")
+    if not row.name or row.number < 0:
+        raise TypeError(f"bad system call row {row.number} {row.name!r}")
     TABLE[row.number] = row
-
-
-def _invoker(function: Callable[..., Any], decoders: Sequence[Decode | None]) -> Callable[[Thread, Sequence[int]], Any]:
-    """function behind its decoders, specialised by arity: this runs on every call."""
-    d = [decoder if decoder is not None else _raw for decoder in decoders]
-    match len(d):
-        case 0:
-            return lambda t, a: function(t)
-        case 1:
-            (d0,) = d
-            return lambda t, a: function(t, d0(a[0], t))
-        case 2:
-            d0, d1 = d
-            return lambda t, a: function(t, d0(a[0], t), d1(a[1], t))
-        case 3:
-            d0, d1, d2 = d
-            return lambda t, a: function(t, d0(a[0], t), d1(a[1], t), d2(a[2], t))
-        case 4:
-            d0, d1, d2, d3 = d
-            return lambda t, a: function(t, d0(a[0], t), d1(a[1], t), d2(a[2], t), d3(a[3], t))
-        case 5:
-            d0, d1, d2, d3, d4 = d
-            return lambda t, a: function(t, d0(a[0], t), d1(a[1], t), d2(a[2], t), d3(a[3], t), d4(a[4], t))
-        case 6:
-            d0, d1, d2, d3, d4, d5 = d
-            return lambda t, a: function(t, d0(a[0], t), d1(a[1], t), d2(a[2], t), d3(a[3], t), d4(a[4], t), d5(a[5], t))
-    raise TypeError(f"{function.__name__}: more than six parameters")
-
-
-def _raw(raw: int, _thread: Thread) -> int:
-    return raw
-
-
-def _is_path(hint: object) -> bool:
-    return bool(set(typing.get_args(hint)) & set(_path_marks()))
-
-
-def _path_marks() -> tuple[object, ...]:
-    from pylibos.emulation.syscalls import params
-
-    return (typing.get_args(params.UserPath)[1], typing.get_args(params.OptionalUserPath)[1])
+    ENTRIES[row.number] = entry
 
 
 def syscall(
@@ -144,66 +110,201 @@ def syscall(
     route: Route = Route.NOTIFY,
     support: Support = Support.FULL,
     note: str = "",
-    checks: tuple[tuple[ArgumentCheck, ...], ...] = (),
-    otherwise: Route | Errno | None = None,
+    restart: Restart = Restart.SYS,
 ) -> Callable[[Handler], Handler]:
-    """Enter a handler ``sys_<name>(thread, ...)`` into the table."""
+    """Register the decorated ``sys_<name>(thread, ...)`` as the answer to call ``number``. Returns the function unchanged."""
+    if support is Support.PARTIAL and not note:
+        raise TypeError(f"{name}: a partial row says in note what is missing")
+    if support not in (Support.FULL, Support.PARTIAL):
+        raise TypeError(f"{name}: a handler is FULL or PARTIAL; use forwarded() or refused()")
+    if route not in (Route.NOTIFY, Route.TRACE):
+        raise TypeError(f"{name}: a handler is reached by NOTIFY or TRACE; see fallback() for DIRECT rows")
 
-    def enter(function: Handler) -> Handler:
-        if function.__name__ != f"sys_{name}":
-            raise TypeError(f"{function.__name__} should be named sys_{name}")
-        hints = typing.get_type_hints(function, include_extras=True, localns=_Anything())
-        parameters = function.__code__.co_varnames[1 : function.__code__.co_argcount]
-        decoders = [decoder_for(hints[parameter]) for parameter in parameters]
-        path = next((index for index, parameter in enumerate(parameters) if _is_path(hints[parameter])), None)
-        first_int = parameters[0] if parameters else ""
-        descriptor = 0 if first_int in ("fd", "dirfd", "dfd") else None
-        _add(
-            SyscallRow(
-                number,
-                name,
-                route,
-                support,
-                note,
-                function,
-                _invoker(function, decoders),
-                None,
-                checks,
-                otherwise,
-                path,
-                descriptor,
-            )
-        )
+    def register(function: Handler) -> Handler:
+        entry = build_entry(name, function)
+        _add(SyscallRow(number, name, route, support, note, handler=function, restart=restart, module=function.__module__), entry)
         return function
 
-    return enter
+    return register
 
 
-class _Anything(dict[str, Any]):
-    """Names that exist for type checkers only (Thread, Outcome...) resolve to object: they have no decoder to find."""
+def fallback(name: str, *, number: int) -> Callable[[Handler], Handler]:
+    """Register ``sys_<name>`` for the argument combinations a DIRECT row's checks do not allow (its ``otherwise`` route)."""
 
-    def __contains__(self, key: object) -> bool:
-        return key in ("Thread", "Outcome", "Blocking", "Executive", "Install", "Forward", "Exec", "Wait")
+    def register(function: Handler) -> Handler:
+        if number in _FALLBACKS:
+            raise TypeError(f"system call {number} ({name}) already has a fallback")
+        _FALLBACKS[number] = (name, function, build_entry(name, function))
+        row = TABLE.get(number)
+        if row is not None:
+            _attach_fallback(row)
+        return function
 
-    def __getitem__(self, key: str) -> Any:
-        if key in self:
-            return object
-        raise KeyError(key)
+    return register
+
+
+def _attach_fallback(row: SyscallRow) -> None:
+    name, function, _ = _FALLBACKS[row.number]
+    if name != row.name:
+        raise TypeError(f"fallback {name} does not fit row {row.name} of {row.number}")
+    if row.otherwise not in (Route.NOTIFY, Route.TRACE):
+        raise TypeError(f"{name}: its row never reaches a fallback (otherwise={row.otherwise.value})")
+    row.fallback = function
 
 
 def forwarded(
     name: str,
     number: int,
     *,
-    route: Route = Route.DIRECT,
+    route: Route,
     why: str,
-    checks: tuple[tuple[ArgumentCheck, ...], ...] = (),
-    otherwise: Route | Errno | None = None,
+    alternatives: Alternatives = (),
+    otherwise: Route = Route.REFUSED,
+    errno: Errno = Errno.EPERM,
 ) -> None:
-    """A row without handler: the host kernel executes the call. why: what makes that safe."""
-    _add(SyscallRow(number, name, route, Support.FORWARDED, why, None, None, None, checks, otherwise))
+    """A row the host kernel executes: always, or when one of ``alternatives`` holds; else ``otherwise`` (see SyscallRow)."""
+    if route is Route.REFUSED or not why:
+        raise TypeError(f"{name}: a forwarded row needs a route and a reason")
+    refusal = errno if alternatives else None
+    row = SyscallRow(number, name, route, Support.FORWARDED, why, refusal, alternatives, otherwise)
+    _add(row, _checked_entry(number, alternatives, errno) if alternatives else _forward)
+    if number in _FALLBACKS:
+        _attach_fallback(row)
 
 
 def refused(name: str, number: int, errno: Errno, *, why: str) -> None:
-    """A row answered with errno by the filter itself."""
-    _add(SyscallRow(number, name, Route.REFUSED, Support.REFUSED, why, errno=errno))
+    """A row the filter answers with ``errno`` at once."""
+    if not why:
+        raise TypeError(f"{name}: a refused row needs a reason")
+    _add(SyscallRow(number, name, Route.REFUSED, Support.REFUSED, why, errno), _refusal(errno))
+
+
+def missing(name: str, number: int) -> None:
+    """A row nobody has written yet: ENOSYS, and said so in docs/syscalls.md. Only rows_missing.py may call this."""
+    row = SyscallRow(number, name, Route.REFUSED, Support.MISSING, "not implemented", Errno.ENOSYS)
+    _add(row, _refusal(Errno.ENOSYS))
+
+
+def _forward(thread: Thread, args: tuple[int, ...]) -> Any:
+    return FORWARD
+
+
+def _refusal(errno: Errno) -> Entry:
+    value = -int(errno)
+
+    def entry(thread: Thread, args: tuple[int, ...]) -> int:
+        return value
+
+    return entry
+
+
+def _checked_entry(number: int, alternatives: Alternatives, errno: Errno) -> Entry:
+    """Apply the same checks the filter applied: under the ptrace engine every call comes here first."""
+
+    def entry(thread: Thread, args: tuple[int, ...]) -> Any:
+        for checks in alternatives:
+            if all(check.holds(args) for check in checks):
+                return FORWARD
+        other = _FALLBACKS.get(number)
+        if other is None:
+            raise SyscallError(errno)
+        return other[2](thread, args)
+
+    return entry
+
+
+def build_entry(name: str, function: Callable[..., Any]) -> Entry:
+    """The specialised decoder-and-call closure of a handler. Raises TypeError for a signature that cannot be decoded."""
+    if not isinstance(function, FunctionType) or function.__name__ != "sys_" + name:
+        raise TypeError(f"the handler of {name} must be a function called sys_{name}, not {function!r}")
+    code = function.__code__
+    parameters = code.co_varnames[: code.co_argcount]
+    if not parameters or parameters[0] != "thread" or code.co_kwonlyargcount or code.co_flags & 0x0C:
+        raise TypeError(f"{name}: parameters are (thread, ...) by position only, no keyword-only or starred ones")
+    if len(parameters) - 1 > ARGUMENT_COUNT:
+        raise TypeError(f"{name}: more than {ARGUMENT_COUNT} arguments")
+    decoders = []
+    for parameter in parameters[1:]:
+        decode = decoder_of(_annotation(function, parameter))
+        if decode is None:
+            raise TypeError(f"{name}: parameter {parameter} has no decoder")
+        decoders.append(decode)
+    return _compose(function, decoders)
+
+
+def _annotation(function: FunctionType, parameter: str) -> object:
+    annotation = function.__annotations__.get(parameter)
+    if not isinstance(annotation, str):
+        return annotation
+    # Nearly all are a name or Name[...] whose argument is documentation: a dict look-up instead of compiling hundreds of strings.
+    known = function.__globals__.get(annotation.partition("[")[0])
+    if known is not None:
+        return known
+    holder = SimpleNamespace(__annotations__={parameter: annotation})
+    try:
+        return typing.get_type_hints(holder, globalns=function.__globals__, include_extras=True)[parameter]
+    except NameError as error:
+        raise TypeError(f"{function.__name__}: the type of {parameter} is not importable at run time: {error}") from error
+
+
+def _compose(function: Callable[..., Any], decoders: list[Decode]) -> Entry:
+    """One closure per arity: no loop, no argument list and no signature work per call."""
+    builders = (_compose0, _compose1, _compose2, _compose3, _compose4, _compose5, _compose6)
+    return builders[len(decoders)](function, *decoders)
+
+
+def _compose0(function: Callable[..., Any]) -> Entry:
+    def entry(thread: Thread, args: tuple[int, ...]) -> Any:
+        return function(thread)
+
+    return entry
+
+
+def _compose1(function: Callable[..., Any], a: Decode) -> Entry:
+    def entry(thread: Thread, args: tuple[int, ...]) -> Any:
+        return function(thread, a(args[0], thread))
+
+    return entry
+
+
+def _compose2(function: Callable[..., Any], a: Decode, b: Decode) -> Entry:
+    def entry(thread: Thread, args: tuple[int, ...]) -> Any:
+        return function(thread, a(args[0], thread), b(args[1], thread))
+
+    return entry
+
+
+def _compose3(function: Callable[..., Any], a: Decode, b: Decode, c: Decode) -> Entry:
+    def entry(thread: Thread, args: tuple[int, ...]) -> Any:
+        return function(thread, a(args[0], thread), b(args[1], thread), c(args[2], thread))
+
+    return entry
+
+
+def _compose4(function: Callable[..., Any], a: Decode, b: Decode, c: Decode, d: Decode) -> Entry:
+    def entry(thread: Thread, args: tuple[int, ...]) -> Any:
+        return function(thread, a(args[0], thread), b(args[1], thread), c(args[2], thread), d(args[3], thread))
+
+    return entry
+
+
+def _compose5(function: Callable[..., Any], a: Decode, b: Decode, c: Decode, d: Decode, e: Decode) -> Entry:
+    def entry(thread: Thread, args: tuple[int, ...]) -> Any:
+        return function(thread, a(args[0], thread), b(args[1], thread), c(args[2], thread), d(args[3], thread), e(args[4], thread))
+
+    return entry
+
+
+def _compose6(function: Callable[..., Any], a: Decode, b: Decode, c: Decode, d: Decode, e: Decode, f: Decode) -> Entry:
+    def entry(thread: Thread, args: tuple[int, ...]) -> Any:
+        return function(
+            thread,
+            a(args[0], thread),
+            b(args[1], thread),
+            c(args[2], thread),
+            d(args[3], thread),
+            e(args[4], thread),
+            f(args[5], thread),
+        )
+
+    return entry
