@@ -1,4 +1,5 @@
 // chroot(2): what the root of a process means for its paths.
+// user: root
 #include "guest.h"
 
 CASE(chroot_into_directory)

@@ -109,10 +109,10 @@ CASE(system_call_rules)
     SHOW(syscall(SYS_getdents64, 999, buffer, 4096));
     TRUE(syscall(SYS_getdents64, dir, buffer, 4096) > 60);
     SHOW(syscall(SYS_getdents64, dir, buffer, 4096));
+    SHOW(lseek(dir, 0, SEEK_SET));
     SHOW(read(dir, buffer, 10));
     SHOW(write(dir, buffer, 10));
     SHOW(pread(dir, buffer, 10, 0));
-    SHOW(lseek(dir, 0, SEEK_SET));
     TRUE(syscall(SYS_getdents, dir, buffer, 4096) > 0); /* the old layout */
     SHOW(ftruncate(dir, 0));
     SHOW(fsync(dir));

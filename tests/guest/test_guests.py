@@ -2,7 +2,7 @@
 
 A guest's first line says what it shows; the comment lines after it say how it is built and run, one directive a line, `// name: words`:
   flags: further compiler flags          variants: kinds of ELF file to build (harness/build.py)
-  grant: cow, rw (both by default)       user: nobody (also run as uid 65534), only-nobody
+  grant: cow, rw (both by default)       user: nobody (also run as uid 65534), only-nobody, root (needs root)
   timeout: seconds of the native run     inside-only: no oracle; the output must equal PROGRAM.expected
   args: arguments                        stdin: text
   status: the native exit status
@@ -62,7 +62,7 @@ def variants(*, inside_only: bool) -> list[pytest.param]:  # type: ignore[valid-
     for guest in GUESTS:
         if guest.inside_only != inside_only:
             continue
-        users = {"": (None,), "nobody": (None, NOBODY), "only-nobody": (NOBODY,)}[guest.directives.get("user", "")]
+        users = {"": (None,), "nobody": (None, NOBODY), "only-nobody": (NOBODY,), "root": (None,)}[guest.directives.get("user", "")]
         for toolchain in guest.words("variants", "pie"):
             for user in users:
                 for grant in guest.words("grant", "cow rw"):
@@ -73,8 +73,8 @@ def variants(*, inside_only: bool) -> list[pytest.param]:  # type: ignore[valid-
 
 def guest_case(comparer: Comparer, guest: Guest, toolchain: str, user: int | None, grant: str) -> Case:
     program = comparer.builder.build(guest.source, toolchain, guest.words("flags"))
-    if user is not None and os.getuid() != 0:
-        pytest.skip("choosing a user needs root; the tests run as an ordinary user already")
+    if os.getuid() != 0 and (user not in (None, os.getuid()) or guest.directives.get("user") == "root"):
+        pytest.skip("choosing a user and acting as root need root")
     return Case(
         argv=(str(program), *guest.words("args")),
         stdin=guest.directives.get("stdin", "").encode(),
