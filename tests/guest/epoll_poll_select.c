@@ -36,14 +36,14 @@ CASE(select_calls)
     MUST(pipe(fds));
     fd_set readers, writers;
     struct timeval zero = {0, 0}, brief = {0, 30000};
-    FD_ZERO(&readers), FD_ZERO(&writers);
-    FD_SET(fds[0], &readers), FD_SET(fds[1], &writers);
+    FD_ZERO(&readers); FD_ZERO(&writers);
+    FD_SET(fds[0], &readers); FD_SET(fds[1], &writers);
     SHOW(select(fds[1] + 1, &readers, &writers, NULL, &zero));
     say("%d %d", !!FD_ISSET(fds[0], &readers), !!FD_ISSET(fds[1], &writers));
-    FD_ZERO(&readers), FD_SET(fds[0], &readers);
+    FD_ZERO(&readers); FD_SET(fds[0], &readers);
     SHOW(select(fds[0] + 1, &readers, NULL, NULL, &brief));
     say("left %ld", (long)brief.tv_usec);
-    FD_ZERO(&readers), FD_SET(700, &readers);
+    FD_ZERO(&readers); FD_SET(700, &readers);
     SHOW(select(701, &readers, NULL, NULL, &zero));
     SHOW(select(-1, NULL, NULL, NULL, &zero));
     brief.tv_usec = 0, brief.tv_sec = -1;
