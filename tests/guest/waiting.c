@@ -158,7 +158,7 @@ CASE(killed_by_signals)
     child = fork();
     if (child == 0) {
         volatile int zero = 0;
-        _exit(1 / zero);
+        _exit(100 / zero);
     }
     wait_for("division", child);
 }
