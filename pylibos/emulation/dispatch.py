@@ -68,7 +68,7 @@ def dispatch(thread: Thread, number: int, args: tuple[int, ...]) -> Answer | Blo
         return -int(error.errno)
     except HostError as error:
         return -error.errno
-    except Exception as fault:  # noqa: BLE001 - the one place that contains our own bugs
+    except Exception as fault:
         return internal_fault.report(thread, number, args, fault)
     return 0 if result is None else result
 
@@ -84,7 +84,7 @@ def advance(thread: Thread, number: int, blocking: Blocking, value: int | None =
         return -int(error.errno)
     except HostError as error:
         return -error.errno
-    except Exception as fault:  # noqa: BLE001 - the one place that contains our own bugs
+    except Exception as fault:
         return internal_fault.report(thread, number, (), fault)
 
 
@@ -102,7 +102,7 @@ def interrupt(thread: Thread, number: int, blocking: Blocking) -> Answer | Wait:
         return -int(error.errno)
     except HostError as error:
         return -error.errno
-    except Exception as fault:  # noqa: BLE001 - the one place that contains our own bugs
+    except Exception as fault:
         return internal_fault.report(thread, number, (), fault)
 
 
