@@ -1,7 +1,7 @@
 """A guest for file system tests: system calls by name against an executive with a real LinuxHost, no engine, no second process.
 
-The "guest" is the test process itself: an Install outcome becomes a duplicate of the supervisor's descriptor, so read, write and lseek of the
-tests are the native ones, as they are for real guests. Results are numbers, errors negative errno.
+The "guest" is the test process itself: an Install outcome becomes a duplicate of the supervisor's descriptor, so read, write and lseek
+of the tests are the native ones, as they are for real guests. Results are numbers, errors negative errno.
 """
 
 from __future__ import annotations
@@ -149,12 +149,12 @@ class Guest:
         self.close(fd)
         return data
 
-    def list(self, path: bytes, size: int = 4096) -> list[tuple[bytes, int, int]] | int:
+    def names(self, path: bytes, size: int = 4096) -> list[tuple[bytes, int, int]] | int:
         """(name, d_ino, d_type) of a directory, or -errno."""
         fd = self.open(path, os.O_DIRECTORY)
         if fd < 0:
             return fd
-        found = []
+        found: list[tuple[bytes, int, int, int]] = []
         while chunk := self.getdents(fd, size):
             found += chunk
         self.close(fd)

@@ -1,8 +1,8 @@
 """Calls on descriptors the guest already holds: synchronising, duplicating, moving bytes between them, locks, terminal questions, inotify.
 
-Most are executed by the host kernel (FORWARD): the descriptor is the whole authority, and pointers they have carry none (offsets, vectors of own
-memory). Those with pointers are routed TRACE, those with registers only NOTIFY. ioctl is a list of commands, never a passage: everything not
-named here is ENOTTY. Sources: fcntl(2), ioctl_tty(2), sendfile(2), splice(2), inotify(7); docs/contracts.md.
+Most are executed by the host kernel (FORWARD): the descriptor is the whole authority, and pointers they have carry none (offsets,
+vectors of own memory). Those with pointers are routed TRACE, those with registers only NOTIFY. ioctl is a list of commands, never a
+passage: everything not named here is ENOTTY. Sources: fcntl(2), ioctl_tty(2), sendfile(2), splice(2), inotify(7); docs/contracts.md.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def _queue(thread: Thread, fd: int) -> NotifyQueue:
 @syscall("inotify_add_watch", number=254, support=Support.PARTIAL, note=_INOTIFY_NOTE)
 def sys_inotify_add_watch(thread: Thread, fd: Fd, path: UserPath, mask: UInt) -> int:
     """inotify_add_watch(2): the watch number. Raises EEXIST, EINVAL, ENOTDIR, EACCES."""
-    if not mask & IN_ALL_EVENTS or mask & IN_MASK_ADD and mask & IN_MASK_CREATE:
+    if not mask & IN_ALL_EVENTS or (mask & IN_MASK_ADD and mask & IN_MASK_CREATE):
         raise SyscallError(Errno.EINVAL)
     queue = _queue(thread, fd)
     inode = thread.process.executive.files.find(thread, None, path, not mask & IN_DONT_FOLLOW)
