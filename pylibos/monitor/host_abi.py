@@ -290,6 +290,10 @@ class HostABI(Protocol):
         """What a guest descriptor refers to. EBADF when the number is not open."""
         ...
 
+    def descriptor_attributes(self, host_tid: int, descriptor: int) -> StreamAttributes:
+        """All attributes of what a guest descriptor refers to (fstat). EBADF when the number is not open."""
+        ...
+
     def descriptor_state(self, host_tid: int, descriptor: int) -> tuple[int, int]:
         """(open flags as in /proc/PID/fdinfo incl. O_CLOEXEC, offset in bytes) of a guest descriptor."""
         ...

@@ -25,6 +25,8 @@ from pylibos.emulation.errors import SyscallError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pylibos.emulation.fs.notify import Watch
+    from pylibos.emulation.io_manager.directory import Listing
     from pylibos.emulation.process.thread import Thread
     from pylibos.monitor.host_abi import Access, Create, HostABI, HostStream, StreamAttributes
 
@@ -143,7 +145,7 @@ class Inode:
         self.name = b""
         self.mounted: Volume | None = None
         self.pinned = False
-        self.watches: list[object] | None = None
+        self.watches: list[Watch] | None = None
 
     # -- attributes ------------------------------------------------------------------------------------------------------
     @property
@@ -176,6 +178,16 @@ class Inode:
         record = self.pack_record()
         if not self.volatile:
             self.record = record
+        return record
+
+    def record_from(self, attributes: StreamAttributes) -> bytes:
+        """stat_record() given the attributes of a guest descriptor that refers to this inode's content."""
+        self.refresh_from(attributes)
+        record = self.record
+        if record is None:
+            record = self.pack_record()
+            if not self.volatile:
+                self.record = record
         return record
 
     def pack_record(self) -> bytes:
@@ -259,7 +271,7 @@ class Directory(Inode):
         super().__init__(volume, number, S_IFDIR | (mode & 0o7777), uid, gid)
         self.nlink = 2
         self.entries: dict[bytes, Inode] = {}
-        self.packed: tuple[bytes, ...] | None = None
+        self.packed: Listing | None = None
         """Directory records kept by the I/O manager's lister; dropped with ``record`` by changed_names()."""
 
     @property

@@ -44,7 +44,7 @@ class CowVolume(MemVolume):
     kind = b"overlay"
     magic = OVERLAYFS_MAGIC
 
-    def __init__(self, host: HostABI, device: int, registry: Registry, lower: bytes, *, read_only: bool = False) -> None:  # noqa: D107
+    def __init__(self, host: HostABI, device: int, registry: Registry, lower: bytes, *, read_only: bool = False) -> None:
         super().__init__(host, device, registry, source=b"overlay")
         self.read_only = read_only
         self.options = b"ro" if read_only else b"rw"
@@ -121,7 +121,7 @@ class CowVolume(MemVolume):
     def trim(self) -> None:
         """Forget names that the lower tree can give again."""
         self.names_kept = 0
-        stack: list[CowDirectory] = [self.root]
+        stack = [self.root] if isinstance(self.root, CowDirectory) else []
         while stack:
             stack.extend(stack.pop().trim())
 
@@ -277,8 +277,9 @@ class CowDirectory(MemDirectory):
         whiteouts = self.whiteouts
         if not whiteouts and not entries:
             return list(self.lower_entries())
-        found = [entry for entry in self.lower_entries() if entry[0] not in whiteouts and entry[0] not in entries]
-        found.extend(Entry(name, inode.number, inode.mode >> 12) for name, inode in entries.items())
+        found = [entry for entry in self.lower_entries() if entry[0] not in whiteouts]
+        names = {entry[0] for entry in found}
+        found.extend(Entry(name, inode.number, inode.mode >> 12) for name, inode in entries.items() if name not in names)
         return found
 
     def detach(self, name: bytes, inode: Inode) -> None:

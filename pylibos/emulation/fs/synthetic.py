@@ -14,12 +14,15 @@ Every object may be made afresh by each lookup (inode numbers then come from ``n
 thread; it is None only when the VFS itself looks (mount points at start-up). Directories are not cached by the whole-path cache unless
 ``stable`` is True (their names never depend on time or thread). st_size is 0, as Linux has it.
 
-Writes: a guest opens a writable synthetic file as a pipe whose other end nobody watches yet, unless ``write`` is None (then EACCES).
+Writes go to the ``mem:`` stream natively; what arrived there is handed to write() before anything of the same volume is opened or looked up
+next (SyntheticVolume.drain), so a guest reads its own writes. Opening for writing without a ``write`` function is EACCES.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from pylibos.abi.errno import Errno
 from pylibos.abi.files import S_IFBLK, S_IFCHR, S_IFREG, make_device
@@ -34,6 +37,13 @@ if TYPE_CHECKING:
     from pylibos.monitor.host_abi import HostABI, HostStream
 
 
+PENDING_LIMIT: Final = 64
+"""Writable opens remembered per volume: each costs a host descriptor."""
+
+WRITE_LIMIT: Final = 65536
+"""Bytes taken from one stream at a time: no file of /proc or /sys means more."""
+
+
 class SyntheticVolume(Volume):
     """A file system of functions. ``registry``: the I/O manager's, so that descriptors of rendered files are recognised."""
 
@@ -43,6 +53,33 @@ class SyntheticVolume(Volume):
         self.magic = magic
         self.registry: dict[tuple[int, int], Inode] = {}
         self.boot_time = self.now()
+        self.pending: list[PendingWrite] = []
+
+    def drain(self) -> None:
+        """Hand over what guests wrote since the last time. A write() that refuses (SyscallError) is dropped: its caller has gone on."""
+        for pending in self.pending:
+            data = self.host.stream_read(pending.stream, pending.done, WRITE_LIMIT)
+            if data:
+                pending.done += len(data)
+                with suppress(SyscallError):
+                    pending.write(pending.thread, data)
+
+    def watch(self, pending: PendingWrite) -> None:
+        """Remember a stream opened for writing; the oldest is forgotten beyond PENDING_LIMIT."""
+        self.drain()
+        self.pending.append(pending)
+        if len(self.pending) > PENDING_LIMIT:
+            self.host.stream_close(self.pending.pop(0).stream)
+
+
+@dataclass(slots=True)
+class PendingWrite:
+    """A stream a guest may write to, and who gets the bytes. done: bytes already handed over."""
+
+    stream: HostStream
+    write: Callable[[Thread, bytes], None]
+    thread: Thread
+    done: int
 
 
 class SyntheticInode(Inode):
@@ -156,16 +193,24 @@ class SyntheticFile(SyntheticInode):
             raise SyscallError(Errno.EACCES)
         host = self.volume.host
         stream = host.stream_open(b"mem:" + self.name[:200], Access.READ_WRITE, Create.CREATE)
+        volume = self.volume
+        keep = False
         try:
+            if isinstance(volume, SyntheticVolume) and volume.pending:
+                volume.drain()
             content = self._render(thread) if access & Access.READ else b""
             if content:
                 host.stream_write(stream, 0, content)
             attributes = host.stream_query_open(stream)
             opened = host.stream_reopen(stream, access, create & ~Create.TRUNCATE)
+            if isinstance(volume, SyntheticVolume):
+                volume.registry[attributes.device, attributes.inode] = self
+                if access & Access.WRITE and self._write is not None:
+                    volume.watch(PendingWrite(stream, self._write, thread, 0 if access == Access.WRITE else len(content)))
+                    keep = True
         finally:
-            host.stream_close(stream)
-        if isinstance(self.volume, SyntheticVolume):
-            self.volume.registry[attributes.device, attributes.inode] = self
+            if not keep:
+                host.stream_close(stream)
         return opened
 
 

@@ -87,6 +87,8 @@ def walk(  # noqa: C901, PLR0912, PLR0915 - one loop with all rules in sight; cu
         current = root
     if rules & (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
         root = start
+    if current.volatile:
+        current.refresh()  # further down a look-up has just asked the host
     volume = current.volume
     parts = split(path)
     links = 0
@@ -94,8 +96,6 @@ def walk(  # noqa: C901, PLR0912, PLR0915 - one loop with all rules in sight; cu
         name = parts.pop()
         if not isinstance(current, Directory):
             raise SyscallError(Errno.ENOTDIR)
-        if current.volatile:
-            current.refresh()
         if current.mode & 0o111 != 0o111 and not permitted(current, credentials, 1):
             raise SyscallError(Errno.EACCES)
         if name == b".":
@@ -128,6 +128,8 @@ def walk(  # noqa: C901, PLR0912, PLR0915 - one loop with all rules in sight; cu
             if links > SYMLINK_LIMIT or rules & RESOLVE_NO_SYMLINKS:
                 raise SyscallError(Errno.ELOOP)
             report.through_links = True
+            if not child.cacheable:
+                report.pure = False
             target = child.follow(thread)
             if isinstance(target, Location):
                 report.pure = False
