@@ -75,7 +75,7 @@ class Composition:
         )
         self.waits = WaitQueue(lambda: self.host.clock_read(CLOCK_MONOTONIC))
         io = IoManager(self.host)
-        files = FileSystem(self.host, io)
+        files = FileSystem(self.host, io.inodes)
         processes = ProcessTable(TaskMemory)
         registry = Registry(lambda: self.host.clock_read(0))
         load_defaults(registry, hostname=os.fsdecode(config.hostname))
@@ -144,7 +144,10 @@ class Composition:
 
     def first_process(self, host_pid: int, guest_pid: int) -> Thread:
         """The process init has just started: the guest's first."""
-        return self.executive.processes.create_root(self.executive, host_pid, guest_pid, self.credentials, self.context)
+        thread = self.executive.processes.create_root(self.executive, host_pid, guest_pid, self.credentials, self.context)
+        # It belongs to init's group until the setsid it makes before its execve.
+        thread.process.pgid = thread.process.sid = 0
+        return thread
 
     # -- the engine ---------------------------------------------------------------------------------------------------
     def attach(self, supervisor: Supervisor, installer: Installer, walls: Walls) -> None:
