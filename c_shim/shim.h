@@ -34,9 +34,8 @@ struct shim_event {
 };
 
 struct shim_loop {
-    int listener, signals, streams;
+    int listener, streams;
     int report_signals;
-    int children_pending;
     int passage; /* ptrace engine: the descriptor number guests may not touch, 0 none */
     uint64_t deadline; /* CLOCK_MONOTONIC ns, 0 none */
     uint8_t notified_only[SHIM_CALLS];  /* 1: interrupted before it was received, re-issue whatever SA_RESTART says */

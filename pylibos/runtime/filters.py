@@ -26,7 +26,7 @@ _DESCRIPTOR_FIRST: Final = ("fd", "dirfd", "dfd", "olddirfd", "newdirfd")
 
 
 def _cache_directory() -> Path | None:
-    named = sys._xoptions.get("pylibos_build")  # noqa: SLF001 - the documented way to reach -X options
+    named = sys._xoptions.get("pylibos_build")
     if not isinstance(named, str) or not os.access(named, os.W_OK):
         return None
     from pathlib import Path
@@ -66,9 +66,9 @@ def configure_tracer(tracer: Tracer, *, traced: bool) -> None:
         plain = row.handler is None and not row.alternatives and row.errno is None
         if plain and (row.route is Route.TRACE or traced):
             continued.append(number)
-        if row.route is Route.NOTIFY or (row.route is Route.DIRECT and row.otherwise is Route.NOTIFY):
-            if number not in _MAY_BE_INTERRUPTED:
-                notified.append(number)
+        waits_in_listener = row.route is Route.NOTIFY or (row.route is Route.DIRECT and row.otherwise is Route.NOTIFY)
+        if waits_in_listener and number not in _MAY_BE_INTERRUPTED:
+            notified.append(number)
         path = _argument(row, ("UserPath", "OptionalUserPath"))
         if path is not None:
             paths[number] = path

@@ -1,4 +1,4 @@
-"""Where host streams become guest descriptors: knows the call being answered and the descriptor behind each HostStream.
+"""Where our descriptors become guest descriptors: knows the call that is being answered.
 
 HostABI.descriptor_install is delegated here by the Linux host; legal only while a call of that task is being answered. Two ways:
 a notified call takes descriptors through the listener (ADDFD); under the ptrace engine the task itself receives them over the
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from pylibos.abi.plan import PASSAGE, SCRATCH_ADDRESS
 from pylibos.emulation.errors import SyscallError
-from pylibos.monitor.host_abi import HostError, HostStream
+from pylibos.monitor.host_abi import HostError
 from pylibos.runtime.memory import TaskMemory
 from pylibos.tracer import tracer as events
 
@@ -44,12 +44,12 @@ class Installer(Protocol):
         """A call of tid is being answered; call_id 0 when it is a traced one."""
         ...
 
-    def install(self, host_tid: int, stream: HostStream, close_on_exec: bool) -> int:
-        """The new number in the guest. Raises HostError."""
+    def install_for_host(self, host_tid: int, descriptor: int, close_on_exec: bool) -> int:
+        """The new number in the guest of one of our own descriptors. Raises HostError."""
         ...
 
     def install_descriptor(self, tid: int, descriptor: int, close_on_exec: bool) -> int:
-        """The same for one of our own descriptors: its number, or -errno."""
+        """The same, answering -errno."""
         ...
 
     def moved(self) -> list[int] | None:
@@ -60,9 +60,8 @@ class Installer(Protocol):
 class NotifyInstaller:
     """Through the seccomp listener."""
 
-    def __init__(self, tracer: Tracer, descriptor: Callable[[HostStream], int]) -> None:
+    def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
-        self._descriptor = descriptor
         self._call_id = 0
         self._tid = 0
 
@@ -70,11 +69,8 @@ class NotifyInstaller:
         self._call_id = call_id
         self._tid = tid
 
-    def install(self, host_tid: int, stream: HostStream, close_on_exec: bool) -> int:
-        number = self.install_descriptor(host_tid, self._descriptor(stream), close_on_exec)
-        if number < 0:
-            raise HostError(-number)
-        return number
+    def install_for_host(self, host_tid: int, descriptor: int, close_on_exec: bool) -> int:
+        return _number(self.install_descriptor(host_tid, descriptor, close_on_exec))
 
     def install_descriptor(self, tid: int, descriptor: int, close_on_exec: bool) -> int:
         if not self._call_id or tid != self._tid:
@@ -88,9 +84,8 @@ class NotifyInstaller:
 class TracedInstaller:
     """Over the passage socket: the supervisor sends, the task receives in place of the call it was making."""
 
-    def __init__(self, tracer: Tracer, descriptor: Callable[[HostStream], int], ends: tuple[socket.socket, socket.socket]) -> None:
+    def __init__(self, tracer: Tracer, ends: tuple[socket.socket, socket.socket]) -> None:
         self._tracer = tracer
-        self._descriptor = descriptor
         self._ours, self._theirs = ends
         self._tid = 0
         self._saved: list[int] | None = None
@@ -104,11 +99,8 @@ class TracedInstaller:
     def moved(self) -> list[int] | None:
         return self._saved
 
-    def install(self, host_tid: int, stream: HostStream, close_on_exec: bool) -> int:
-        number = self.install_descriptor(host_tid, self._descriptor(stream), close_on_exec)
-        if number < 0:
-            raise HostError(-number)
-        return number
+    def install_for_host(self, host_tid: int, descriptor: int, close_on_exec: bool) -> int:
+        return _number(self.install_descriptor(host_tid, descriptor, close_on_exec))
 
     def install_descriptor(self, tid: int, descriptor: int, close_on_exec: bool) -> int:
         if tid != self._tid:
@@ -153,6 +145,12 @@ class TracedInstaller:
             return
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def _number(result: int) -> int:
+    if result < 0:
+        raise HostError(-result)
+    return result
 
 
 def _received(memory: TaskMemory, control: int) -> int:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from pylibos.emulation.dispatch import dispatch
 from pylibos.emulation.outcome import Exec, Forward, Install
-from pylibos.monitor.host_abi import HostError
 from pylibos.runtime.blocking import BlockingCalls
 from pylibos.runtime.image import ImageLoader
 from pylibos.runtime.task import NOT_READY, NotReady, Stage, Task
@@ -23,10 +23,10 @@ from pylibos.tracer.native import lib
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pylibos.emulation.dispatch import Answer
     from pylibos.emulation.executive import Executive
     from pylibos.emulation.object_manager.waits import WaitQueue
     from pylibos.emulation.outcome import Blocking
-    from pylibos.emulation.dispatch import Answer
     from pylibos.monitor.host_abi import HostStream
     from pylibos.runtime.installer import Installer
     from pylibos.tracer.tracer import Fields, Tracer
@@ -70,8 +70,6 @@ class Supervisor:
         self.main_status: int | None = None
         self.name_space = -1
         self.only_traced = False
-        self.listening = False
-        self.on_listener: Callable[[], None] = lambda: None
         self.on_request: Callable[[int], None] = lambda _signal: None
         self.on_timer: Callable[[], None] = lambda: None
         self.on_stream: Callable[[int, int], None] = lambda _tag, _events: None
@@ -125,12 +123,13 @@ class Supervisor:
         if task is None:
             self.tracer.reply(call_id, -ENOSYS)
             return
+        self.installer.begin(call_id, fields[1])
         if task.ready is not NOT_READY:
-            outcome = task.ready
+            ready = task.ready
             task.ready = NOT_READY
             task.stage = Stage.RUNNING
-            assert not isinstance(outcome, NotReady)
-            self.finish_notified(task, call_id, outcome)
+            assert not isinstance(ready, NotReady)
+            self.finish_notified(task, call_id, ready)
             return
         thread = task.thread
         if fields[15] != events.NO_PATH:
@@ -139,7 +138,6 @@ class Supervisor:
         else:
             thread.prefetched_path = None
         thread.prefetched_identity = fields[17:20] if fields[16] else None
-        self.installer.begin(call_id, fields[1])
         number = fields[5]
         outcome = dispatch(thread, number, fields[6:12])
         if isinstance(outcome, int):
@@ -230,10 +228,7 @@ class Supervisor:
 
     def _install_traced(self, tid: int, outcome: Install) -> None:
         stream = outcome.stream
-        try:
-            result = self.installer.install(tid, stream, outcome.close_on_exec)
-        except HostError as error:
-            result = -error.errno
+        result = self.installer.install_descriptor(tid, self.descriptor(stream), outcome.close_on_exec)
         if not outcome.keep:
             self.executive.host.stream_close(stream)
         moved = self.installer.moved()
@@ -243,14 +238,11 @@ class Supervisor:
             self.answer_at_exit(tid, moved, result)
 
     def _traced_bootstrap(self, tid: int) -> None:
-        """Init is our own code. Its first traced call under the notify engine is the sendmsg of the listener."""
-        if tid != self.init_pid:
+        """Init is our own code: what it calls is let pass."""
+        if tid == self.init_pid:
+            self.tracer.resume(tid)
+        else:
             self.tracer.answer(tid, -ENOSYS)
-            return
-        self.tracer.resume(tid)
-        if not self.listening and not self.only_traced:
-            self.listening = True
-            self.on_listener()
 
     # -- stops ----------------------------------------------------------------------------------------------------------
     def _stop(self, fields: Fields) -> None:
@@ -375,10 +367,8 @@ class Supervisor:
     # -- the end -----------------------------------------------------------------------------------------------------------
     def kill(self, pid: int) -> None:
         """SIGKILL, whether or not it still exists."""
-        try:
+        with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
     def rename_task(self, old_tid: int, new_tid: int) -> Task | None:
         """After an exec by another thread than the leader the kernel gives it the leader's id."""

@@ -9,8 +9,8 @@ import enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pylibos.emulation.object_manager.waits import PendingWait
     from pylibos.emulation.dispatch import Answer
+    from pylibos.emulation.object_manager.waits import PendingWait
     from pylibos.emulation.outcome import Blocking, Exec
     from pylibos.emulation.process.thread import Thread
 

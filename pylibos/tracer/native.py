@@ -24,7 +24,7 @@ class ShimMissing(Exception):  # noqa: N818 - says what is wrong, as the CLI pri
 
 
 def _load() -> ModuleType:
-    named = sys._xoptions.get("pylibos_build", "")  # noqa: SLF001 - the documented way to reach -X options
+    named = sys._xoptions.get("pylibos_build", "")
     directories = [str(named), os.path.dirname(__file__)]
     for directory in filter(None, directories):
         path = os.path.join(directory, FILE)
