@@ -196,7 +196,9 @@ class Audit:
             return
         # What is not there would not be there with a grant either: no news. The guest learns nothing from this.
         if decision.errno == ENOENT and not self._exists(path):
-            return
+            makes = operation in (Operation.CREATE, Operation.RENAME)
+            if not makes or not self._exists(path.rpartition(b"/")[0] or b"/"):
+                return
         self._total += 1
         if len(self._denials) >= _DISTINCT_LIMIT:
             self._unreported += 1
