@@ -75,7 +75,7 @@ class Composition:
         )
         self.waits = WaitQueue(lambda: self.host.clock_read(CLOCK_MONOTONIC))
         io = IoManager(self.host)
-        files = FileSystem(self.host, io)
+        files = FileSystem(self.host, io.inodes)
         processes = ProcessTable(TaskMemory)
         registry = Registry(lambda: self.host.clock_read(0))
         load_defaults(registry, hostname=os.fsdecode(config.hostname))
@@ -99,7 +99,7 @@ class Composition:
 
     # -- building --------------------------------------------------------------------------------------------------
     def _mount(self, files: FileSystem) -> None:
-        from pylibos.emulation.fs.standard import standard_mounts
+        from pylibos.emulation.fs.standard import publish, standard_mounts
 
         plan: list[Plan] = []
         for mount in self.config.policy.mount_plan():
@@ -111,6 +111,7 @@ class Composition:
             files.mount_all(plan[1:])
         except HostError as error:
             raise PylibosError(f"cannot make the sandbox's file system: {os.strerror(error.errno)} {error.detail}") from error
+        publish(self.executive)
 
     def _credentials(self) -> Credentials:
         config = self.config
@@ -144,7 +145,10 @@ class Composition:
 
     def first_process(self, host_pid: int, guest_pid: int) -> Thread:
         """The process init has just started: the guest's first."""
-        return self.executive.processes.create_root(self.executive, host_pid, guest_pid, self.credentials, self.context)
+        thread = self.executive.processes.create_root(self.executive, host_pid, guest_pid, self.credentials, self.context)
+        # It belongs to init's group until the setsid it makes before its execve.
+        thread.process.pgid = thread.process.sid = 0
+        return thread
 
     # -- the engine ---------------------------------------------------------------------------------------------------
     def attach(self, supervisor: Supervisor, installer: Installer, walls: Walls) -> None:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 NEW_LISTENER: Final = 8
 WAIT_KILLABLE_RECV: Final = 32
-LISTENER_PATIENCE_S: Final = 10.0
+LISTENER_TAG: Final = 1 << 32
+"""Tag of the control socket among the watched streams, whose tags are descriptor numbers."""
 _FATAL_REQUESTS: Final = 2
 """How often a person must press Ctrl-C for the sandbox to be killed instead of asked."""
 
@@ -116,7 +117,9 @@ class Run:
             self.tracer.protect(PASSAGE)
         supervisor.only_traced = self.traced
         supervisor.init_pid = init.pid
-        supervisor.on_listener = self._take_listener
+        supervisor.on_stream = self._stream
+        if not self.traced:
+            self.tracer.watch(init.control.fileno(), select.POLLIN, LISTENER_TAG)
         supervisor.on_first_process = self._first_process
         supervisor.on_request = lambda number: self._request(supervisor, number)
         composition.attach(supervisor, installer, init.walls)
@@ -129,13 +132,9 @@ class Run:
             supervisor.arm_timer()
         return supervisor
 
-    def _take_listener(self) -> None:
-        init = self.init
-        assert init is not None
-        ready, _, _ = select.select([init.control], [], [], LISTENER_PATIENCE_S)
-        if not ready:
-            raise TracerError("the sandbox did not hand over its seccomp listener")
-        self.tracer.accept_listener(init.control.fileno())
+    def _stream(self, tag: int, _ready: int) -> None:
+        if tag == LISTENER_TAG and self.init is not None:
+            self.tracer.accept_listener(self.init.control.fileno())
 
     def _first_process(self, host_pid: int, guest_pid: int) -> Task:
         return Task(self.composition.first_process(host_pid, guest_pid))

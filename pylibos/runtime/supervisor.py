@@ -70,8 +70,6 @@ class Supervisor:
         self.main_status: int | None = None
         self.name_space = -1
         self.only_traced = False
-        self.listening = False
-        self.on_listener: Callable[[], None] = lambda: None
         self.on_request: Callable[[int], None] = lambda _signal: None
         self.on_timer: Callable[[], None] = lambda: None
         self.on_stream: Callable[[int, int], None] = lambda _tag, _events: None
@@ -125,6 +123,7 @@ class Supervisor:
         if task is None:
             self.tracer.reply(call_id, -ENOSYS)
             return
+        self.installer.begin(call_id, fields[1])
         if task.ready is not NOT_READY:
             ready = task.ready
             task.ready = NOT_READY
@@ -139,7 +138,6 @@ class Supervisor:
         else:
             thread.prefetched_path = None
         thread.prefetched_identity = fields[17:20] if fields[16] else None
-        self.installer.begin(call_id, fields[1])
         number = fields[5]
         outcome = dispatch(thread, number, fields[6:12])
         if isinstance(outcome, int):
@@ -240,14 +238,11 @@ class Supervisor:
             self.answer_at_exit(tid, moved, result)
 
     def _traced_bootstrap(self, tid: int) -> None:
-        """Init is our own code. Its first traced call under the notify engine is the sendmsg of the listener."""
-        if tid != self.init_pid:
+        """Init is our own code: what it calls is let pass."""
+        if tid == self.init_pid:
+            self.tracer.resume(tid)
+        else:
             self.tracer.answer(tid, -ENOSYS)
-            return
-        self.tracer.resume(tid)
-        if not self.listening and not self.only_traced:
-            self.listening = True
-            self.on_listener()
 
     # -- stops ----------------------------------------------------------------------------------------------------------
     def _stop(self, fields: Fields) -> None:

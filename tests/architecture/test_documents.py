@@ -75,7 +75,7 @@ def test_every_dependency_is_justified() -> None:
     text = (ROOT / "pyproject.toml").read_text()
     project = tomllib.loads(text)["project"]
     for requirement in [*project["dependencies"], *(text for extra in project["optional-dependencies"].values() for text in extra)]:
-        line = next(line for line in text.splitlines() if f'"{requirement}"' in line)
+        line = next(line for line in text.splitlines() if line.strip().startswith(f'"{requirement}"'))
         assert "#" in line, f"{requirement} has no reason"
 
 

@@ -1,7 +1,8 @@
 """Changing attributes: chmod, chown, times, length and extended attributes, with the checks of notify_change().
 
-Functions take the calling thread and an inode already found. A guest root changes owners in its own view; a writable host mount passes the
-change on and the host's refusal back. Sources: Linux fs/attr.c, fs/open.c (chmod_common, chown_common, do_truncate), fs/utimes.c, fs/xattr.c.
+Functions take the calling thread and an inode already found. A guest root changes owners in its own view; a writable host mount passes
+the change on and the host's refusal back. Sources: Linux fs/attr.c, fs/open.c (chmod_common, chown_common, do_truncate), fs/utimes.c,
+fs/xattr.c.
 """
 
 from __future__ import annotations

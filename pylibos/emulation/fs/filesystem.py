@@ -1,10 +1,11 @@
 """FileSystem: the view of one sandbox: its mounts, and the way from a path to an inode (Linux: the VFS).
 
-Owns the mount table, the whole-path cache and the numbering of devices. Operations on names are in names.py, on attributes in attributes.py,
-on open files in io_manager. ``find`` and ``look`` are the hot path: a repeated look-up is one tuple and two dictionary reads.
+Owns the mount table, the whole-path cache and the numbering of devices. Operations on names are in names.py, on attributes in
+attributes.py, on open files in io_manager. ``find`` and ``look`` are the hot path: a repeated look-up is one tuple and two dictionary
+reads.
 
-The mount plan (runtime): (guest path, kind, source) with kind cow | ro | rw | tmpfs | synthetic; source is a host path, a Volume (synthetic)
-or None (tmpfs); first of all b"/". A missing mount point is made in the volume above it, in memory.
+The mount plan (runtime): (guest path, kind, source) with kind cow | ro | rw | tmpfs | synthetic; source is a host path, a Volume
+(synthetic) or None (tmpfs); first of all b"/". A missing mount point is made in the volume above it, in memory.
 
 Sources: Linux fs/namei.c, fs/namespace.c; path_resolution(7).
 """

@@ -1,8 +1,9 @@
 """hostfs: a writable host directory (or single file) in the view. Everything written goes to the host at once.
 
-Nothing is believed for longer than one call: names are looked up and attributes asked for each time, because others may change the host's
-files. An inode object exists while somebody holds it and is found by host identity, so that two opens of a file meet. Ownership and modes are
-the host's, and what the host refuses is refused here with the host's errno. Guest descriptors are real descriptors of the host files.
+Nothing is believed for longer than one call: names are looked up and attributes asked for each time, because others may change the
+host's files. An inode object exists while somebody holds it and is found by host identity, so that two opens of a file meet. Ownership
+and modes are the host's, and what the host refuses is refused here with the host's errno. Guest descriptors are real descriptors of the
+host files.
 
 Host paths are built from the directory entries known now (parent/name), which the VFS moves when the guest renames. Must not know
 permissions: callers check the guest's view first, the host checks again.
@@ -37,7 +38,7 @@ class HostVolume(Volume):
     kind = b"ext4"
     magic = HOSTFS_MAGIC
 
-    def __init__(self, host: HostABI, device: int, registry: Registry, path: bytes, *, read_only: bool = False) -> None:  # noqa: D107
+    def __init__(self, host: HostABI, device: int, registry: Registry, path: bytes, *, read_only: bool = False) -> None:
         super().__init__(host, device, source=b"host", read_only=read_only)
         self.registry = registry
         self.path = path

@@ -49,7 +49,7 @@ class MemVolume(Volume):
     kind = b"tmpfs"
     magic = TMPFS_MAGIC
 
-    def __init__(  # noqa: D107
+    def __init__(
         self, host: HostABI, device: int, registry: Registry, *, source: bytes = b"tmpfs", mode: int = 0o1777, uid: int = 0, gid: int = 0
     ) -> None:
         super().__init__(host, device, source=source)
@@ -354,7 +354,7 @@ class MemDirectory(Directory):
         inode.modified()  # pinned before it loses the entry by which it could be found again
         if replaced is not None:
             target.detach(new_name, replaced)
-            target._unlinked(replaced)  # noqa: SLF001
+            target._unlinked(replaced)
         self.detach(name, inode)
         target.attach(new_name, inode)
         inode.ctime = self.ctime

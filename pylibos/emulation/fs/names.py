@@ -1,7 +1,8 @@
 """Operations on names: create, mkdir, mknod, symlink, link, unlink, rmdir, rename, with every check Linux makes before them.
 
-Functions take the calling thread, where the name is (base directory and text) and do checks, the inode's own operation, cache invalidation and
-notification, in this order. The order of errors follows Linux: what exists or not is told before EROFS, EROFS before EACCES.
+Functions take the calling thread, where the name is (base directory and text) and do checks, the inode's own operation, cache
+invalidation and notification, in this order. The order of errors follows Linux: what exists or not is told before EROFS, EROFS before
+EACCES.
 
 Sources: Linux fs/namei.c (filename_create, may_create, may_delete, do_unlinkat, do_rmdir, do_renameat2, do_linkat, vfs_*),
 fs/inode.c (inode_init_owner, mode_strip_sgid), Documentation/filesystems/directory-locking.rst (ancestor rule).
@@ -93,7 +94,7 @@ def create_file(files: FileSystem, thread: Thread, directory: Directory, name: b
     return _enter(files, thread, directory, name, S_IFREG | mode)
 
 
-def make_node(  # noqa: PLR0917
+def make_node(
     files: FileSystem, thread: Thread, base: Inode | None, path: bytes, mode: int, rdev: int = 0, target: bytes = b""
 ) -> Inode:
     """mkdir, mknod and symlink: a new inode of the type in mode. Raises EEXIST, ENOENT, EPERM (devices), may_change()'s."""
@@ -256,7 +257,7 @@ def rename(  # noqa: C901, PLR0912 - the checks of vfs_rename, in its order
     _tell_rename(source_directory, name, target_directory, new_name, inode)
 
 
-def _renamed(  # noqa: PLR0917
+def _renamed(
     files: FileSystem, thread: Thread, inode: Inode, other: Inode | None, directory: Directory, name: bytes
 ) -> None:
     """Forget what a rename made untrue."""

@@ -1,8 +1,8 @@
 """Change notification (inotify): watches hang on inodes; an event becomes bytes in the pipe the guest reads.
 
-Owns the IN_* numbers, Watch and NotifyQueue. The reading end is a native descriptor of the guest, so read, poll and close are native; events that
-do not fit in the pipe are lost and an overflow is told once there is room. Only changes made through the VFS are seen: native reads, writes and
-closes raise no IN_ACCESS, IN_MODIFY or IN_CLOSE_*. Sources: Linux include/uapi/linux/inotify.h, inotify(7).
+Owns the IN_* numbers, Watch and NotifyQueue. The reading end is a native descriptor of the guest, so read, poll and close are native;
+events that do not fit in the pipe are lost and an overflow is told once there is room. Only changes made through the VFS are seen:
+native reads, writes and closes raise no IN_ACCESS, IN_MODIFY or IN_CLOSE_*. Sources: Linux include/uapi/linux/inotify.h, inotify(7).
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ def _check(thread: Thread, inode: Inode, flags: int) -> None:
         raise SyscallError(Errno.ENXIO)
 
 
-def _open_or_create(  # noqa: PLR0917
+def _open_or_create(
     thread: Thread, files: FileSystem, base: Inode | None, path: bytes, flags: int, mode: int, rules: int
 ) -> Any:
     if path[-1:] == b"/":
@@ -129,7 +129,7 @@ def _open_or_create(  # noqa: PLR0917
     return open_inode(thread, inode, flags & ~(O_TRUNC | O_CREAT), created=True)
 
 
-def _open_unnamed(  # noqa: PLR0917
+def _open_unnamed(
     thread: Thread, base: Inode | None, path: bytes, flags: int, mode: int, rules: int
 ) -> Any:
     """O_TMPFILE: a regular file in path's file system, without a name until linkat gives it one."""

@@ -44,7 +44,7 @@ class CowVolume(MemVolume):
     kind = b"overlay"
     magic = OVERLAYFS_MAGIC
 
-    def __init__(self, host: HostABI, device: int, registry: Registry, lower: bytes, *, read_only: bool = False) -> None:  # noqa: D107
+    def __init__(self, host: HostABI, device: int, registry: Registry, lower: bytes, *, read_only: bool = False) -> None:
         super().__init__(host, device, registry, source=b"overlay")
         self.read_only = read_only
         self.options = b"ro" if read_only else b"rw"
@@ -121,7 +121,7 @@ class CowVolume(MemVolume):
     def trim(self) -> None:
         """Forget names that the lower tree can give again."""
         self.names_kept = 0
-        stack: list[CowDirectory] = [self.root]
+        stack = [self.root] if isinstance(self.root, CowDirectory) else []
         while stack:
             stack.extend(stack.pop().trim())
 

@@ -1,9 +1,9 @@
 """Drivers, devices and requests (NT DRIVER_OBJECT, DEVICE_OBJECT, IRP), in the size this system needs.
 
-A driver is a table from major function to a routine; a device is an instance of a driver with an extension of the driver's own; a request
-carries one operation to it. The I/O manager opens everything that is not a plain file of a volume this way: directories, O_PATH names, FIFOs,
-device nodes. Routines return what a system call handler returns (an Outcome or a generator of waits), raise SyscallError or let HostError pass.
-Source: WDK, "Writing WDM Drivers" (DriverEntry, MajorFunction).
+A driver is a table from major function to a routine; a device is an instance of a driver with an extension of the driver's own; a
+request carries one operation to it. The I/O manager opens everything that is not a plain file of a volume this way: directories, O_PATH
+names, FIFOs, device nodes. Routines return what a system call handler returns (an Outcome or a generator of waits), raise SyscallError
+or let HostError pass. Source: WDK, "Writing WDM Drivers" (DriverEntry, MajorFunction).
 """
 
 from __future__ import annotations

@@ -14,9 +14,11 @@ from pylibos.abi.files import DIRENT64_HEADER, DIRENT_HEADER
 from pylibos.emulation.errors import SyscallError
 
 if TYPE_CHECKING:
-    from pylibos.emulation.fs.inode import Directory, Entry
+    from pylibos.emulation.fs.inode import Directory
     from pylibos.emulation.io_manager.file_object import FileObject
     from pylibos.emulation.process.thread import Thread
+
+Row = tuple[bytes, int, int]
 
 _pack64 = DIRENT64_HEADER.pack
 _pack32 = DIRENT_HEADER.pack
@@ -27,8 +29,8 @@ class Listing:
 
     __slots__ = ("entries", "joined", "records")
 
-    def __init__(self, entries: list[Entry]) -> None:
-        """entries: all names including . and .. first."""
+    def __init__(self, entries: list[Row]) -> None:
+        """entries: (name, inode number, d_type) of all names, . and .. first."""
         self.entries = entries
         records = []
         for index, (name, number, kind) in enumerate(entries, 1):
@@ -48,8 +50,7 @@ def listing_of(directory: Directory, thread: Thread, parent_number: int) -> List
     """The listing of a directory now; kept on it until a name changes, where the VFS can know that."""
     listing = directory.packed
     if listing is None or listing.entries[1][1] != parent_number:
-        dots = [(b".", directory.number, 4), (b"..", parent_number, 4)]
-        listing = Listing(dots + directory.read_entries(thread))  # type: ignore[operator]  # an Entry is such a tuple
+        listing = Listing([(b".", directory.number, 4), (b"..", parent_number, 4), *directory.read_entries(thread)])
         if directory.cacheable and not directory.volatile:
             directory.packed = listing
     return listing

@@ -1,7 +1,7 @@
 """stat family, access family, readlink and statfs: calls that only ask.
 
-Handlers find an inode (FileSystem.find is the cached path) and copy its record out. Descriptors that the VFS did not make (pipes, sockets, standard
-streams) are described by the host's own attributes. Sources: fs/stat.c, fs/open.c (do_faccessat), fs/statfs.c.
+Handlers find an inode (FileSystem.find is the cached path) and copy its record out. Descriptors that the VFS did not make (pipes,
+sockets, standard streams) are described by the host's own attributes. Sources: fs/stat.c, fs/open.c (do_faccessat), fs/statfs.c.
 """
 
 from __future__ import annotations
