@@ -102,7 +102,7 @@ def name_devices(volume: DeviceVolume, objects: ObjectManager) -> None:
         if isinstance(inode, DeviceNode):
             title = name.decode("ascii", "replace").capitalize()
             numbers = f"char {device_major(inode.rdev)}:{device_minor(inode.rdev)}"
-            objects.create(objects.types.device, numbers, f"\\Device\\{title}", permanent=True)
+            objects.dereference(objects.create(objects.types.device, numbers, f"\\Device\\{title}", permanent=True))
             objects.create_link(f"\\GLOBAL??\\{title}", f"\\Device\\{title}")
 
 
