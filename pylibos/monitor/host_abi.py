@@ -15,7 +15,10 @@ URIs (bytes, because Linux path names are bytes):
     token:event         a new eventfd used only as a waitable host object
     pipe:               a new pipe; stream_open gives the reading end, stream_open_pair both
     unix:stream unix:dgram unix:seqpacket   a new pair of connected AF_UNIX sockets (stream_open_pair)
-    dev:null dev:zero dev:full              the host's harmless character devices
+    dev:null dev:zero dev:full dev:random dev:urandom   the host's harmless character devices
+    dev:ptmx            the master of a new pseudo terminal
+    guest:PID/FD        a new open of the pipe, terminal or memfd a guest descriptor (of host process PID) refers to; for the master of a
+                        pseudo terminal: its slave. Never more than the guest already has; ENXIO for sockets, EACCES for all else
     console:0 console:1 console:2           the sandbox's standard streams
 
 Errors: every method raises HostError(errno) and nothing else; errno is the host's, unchanged. A policy refusal is
@@ -27,7 +30,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NewType, Protocol
+from typing import NamedTuple, NewType, Protocol
 
 HostStream = NewType("HostStream", int)
 """Handle of an open host stream. Opaque: the library OS may compare it, keep it and give it back, nothing else."""
@@ -80,8 +83,7 @@ class NodeKind(enum.IntEnum):
     SOCKET = 12
 
 
-@dataclass(frozen=True, slots=True)
-class StreamAttributes:
+class StreamAttributes(NamedTuple):
     """What the host knows of a named or open stream: the fields of struct stat. Times in nanoseconds, sizes in bytes."""
 
     device: int
@@ -99,8 +101,7 @@ class StreamAttributes:
     ctime_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class DirectoryEntry:
+class DirectoryEntry(NamedTuple):
     """One name in a host directory."""
 
     name: bytes
@@ -134,8 +135,7 @@ class VolumeInformation:
     name_max: int
 
 
-@dataclass(frozen=True, slots=True)
-class DescriptorIdentity:
+class DescriptorIdentity(NamedTuple):
     """What a guest's descriptor number refers to right now, as the host kernel sees it."""
 
     device: int
@@ -291,6 +291,10 @@ class HostABI(Protocol):
 
     def descriptor_identity(self, host_tid: int, descriptor: int) -> DescriptorIdentity:
         """What a guest descriptor refers to. EBADF when the number is not open."""
+        ...
+
+    def descriptor_attributes(self, host_tid: int, descriptor: int) -> StreamAttributes:
+        """All attributes of what a guest descriptor refers to (fstat). EBADF when the number is not open."""
         ...
 
     def descriptor_state(self, host_tid: int, descriptor: int) -> tuple[int, int]:
