@@ -67,13 +67,69 @@ int64_t shim_write(int tid, uint64_t address, const void *buffer, uint64_t size)
     return (uint64_t)n == size ? n : -EFAULT;
 }
 
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL /* Linux 6.9 */
+#endif
+#define PIDFDS 256
+
+/* A pidfd for each task that was asked about lately. It names one task for ever: after its end pidfd_getfd says ESRCH, and the
+ * entry is made anew, so a number that is used again can not mislead. */
+static struct {
+    int tid, pidfd;
+} pidfds[PIDFDS];
+static int getfd_denied; /* a container without CAP_SYS_PTRACE may forbid pidfd_getfd: do not ask again */
+
+static int task_pidfd(int tid, int renew)
+{
+    int slot = tid % PIDFDS;
+    if (pidfds[slot].tid == tid && !renew)
+        return pidfds[slot].pidfd;
+    if (pidfds[slot].tid)
+        close(pidfds[slot].pidfd);
+    long pidfd = syscall(SYS_pidfd_open, tid, PIDFD_THREAD);
+    if (pidfd < 0 && errno == EINVAL)
+        pidfd = syscall(SYS_pidfd_open, tid, 0); /* older: thread group leaders only */
+    pidfds[slot].tid = pidfd < 0 ? 0 : tid;
+    pidfds[slot].pidfd = (int)pidfd;
+    return (int)pidfd;
+}
+
+/* 0, -EBADF, or 1: ask /proc instead. Half the price of a walk through /proc. */
+static int identity_by_pidfd(int tid, int descriptor, struct stat *status)
+{
+    if (getfd_denied)
+        return 1;
+    for (int renew = 0; renew < 2; renew++) {
+        int pidfd = task_pidfd(tid, renew);
+        if (pidfd < 0)
+            return 1;
+        long copy = syscall(SYS_pidfd_getfd, pidfd, descriptor, 0);
+        if (copy >= 0) {
+            int result = fstat((int)copy, status) ? 1 : 0;
+            close((int)copy);
+            return result;
+        }
+        if (errno == EBADF)
+            return -EBADF;
+        if (errno != ESRCH) {
+            getfd_denied = errno == EPERM || errno == ENOSYS;
+            return 1;
+        }
+    }
+    return 1;
+}
+
 int shim_identity(int tid, int descriptor, uint64_t *device_inode_mode)
 {
-    char path[48];
     struct stat status;
-    snprintf(path, sizeof path, "/proc/%d/fd/%d", tid, descriptor);
-    if (stat(path, &status))
-        return errno == ENOENT || errno == ENOTDIR ? -EBADF : -errno;
+    int result = identity_by_pidfd(tid, descriptor, &status);
+    if (result > 0) {
+        char path[48];
+        snprintf(path, sizeof path, "/proc/%d/fd/%d", tid, descriptor);
+        if (stat(path, &status))
+            return errno == ENOENT || errno == ENOTDIR ? -EBADF : -errno;
+    } else if (result < 0)
+        return result;
     device_inode_mode[0] = status.st_dev;
     device_inode_mode[1] = status.st_ino;
     device_inode_mode[2] = status.st_mode;
@@ -117,10 +173,10 @@ int shim_guest_pid(int tid, int name_space)
     return last;
 }
 
-int shim_openat2(const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
+int shim_openat2(int directory, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
 {
     uint64_t how[3] = {flags, mode, resolve};
-    long fd = syscall(SYS_openat2, AT_FDCWD, path, how, sizeof how);
+    long fd = syscall(SYS_openat2, directory, path, how, sizeof how);
     return fd < 0 ? -errno : (int)fd;
 }
 

@@ -17,6 +17,8 @@
 #define NR_close 3
 #define NR_mmap 9
 #define NR_mprotect 10
+#define NR_munmap 11
+#define NR_fcntl 72
 #define NR_sendmsg 46
 #define NR_clone 56
 #define NR_execve 59
@@ -117,10 +119,19 @@ static uint64_t map_image(const struct plan_image *image, uint64_t hint)
         if (up(s->address + s->memory_size) > high)
             high = up(s->address + s->memory_size);
     }
-    long flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (image->position_independent ? 0 : MAP_FIXED_NOREPLACE);
-    long base = call6(NR_mmap, (long)(image->position_independent ? hint : low), (long)(high - low), PROT_NONE, flags, -1, 0);
+    uint64_t align = image->alignment, span = high - low, slack = align > PAGE ? align : 0;
+    long flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (align ? 0 : MAP_FIXED_NOREPLACE);
+    long base = call6(NR_mmap, (long)(align ? hint : low), (long)(span + slack), PROT_NONE, flags, -1, 0);
     if (failed(base))
         leave(LOADER_FAILED);
+    if (slack) { /* keep an aligned piece, give the rest back */
+        uint64_t start = ((uint64_t)base - low + align - 1) / align * align + low;
+        if (start > (uint64_t)base)
+            call3(NR_munmap, base, start - (uint64_t)base, 0);
+        if ((uint64_t)base + span + slack > start + span)
+            call3(NR_munmap, start + span, (uint64_t)base + slack - start, 0);
+        base = (long)start;
+    }
     bias = (uint64_t)base - low;
     for (uint64_t i = 0; i < image->segment_count; i++)
         map_segment(image, &image->segment[i], bias);
@@ -244,6 +255,8 @@ static __attribute__((noreturn)) void start_guest(struct init_block *b, char *bl
         argv[i] += (uint64_t)block;
     for (uint64_t i = 0; i < b->envp_count; i++)
         envp[i] += (uint64_t)block;
+    if (b->passage && call3(NR_fcntl, INIT_CONTROL_FD, 0 /* F_DUPFD */, b->passage) != (long)b->passage)
+        leave(LOADER_FAILED);
     call3(NR_close, INIT_CONTROL_FD, 0, 0);
     call3(NR_setsid, 0, 0, 0);
     long error = call3(NR_execve, block + b->path_offset, argv, envp);

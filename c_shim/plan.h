@@ -23,7 +23,7 @@ struct plan_segment {
 
 struct plan_image {
     uint64_t descriptor; /* number in the guest, closed by the loader */
-    uint64_t position_independent;
+    uint64_t alignment; /* the load bias is a multiple of it; 0: fixed addresses (ET_EXEC) */
     uint64_t entry;
     uint64_t program_headers; /* virtual address */
     uint64_t program_header_count;
@@ -57,6 +57,7 @@ struct init_block {
     uint64_t argv_count;
     uint64_t envp_offset;
     uint64_t envp_count;
+    uint64_t passage; /* number under which guests keep the control socket (ptrace engine); 0 none */
 };
 
 #endif

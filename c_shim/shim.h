@@ -34,9 +34,9 @@ struct shim_event {
 };
 
 struct shim_loop {
-    int listener, signals, streams;
+    int listener, streams;
     int report_signals;
-    int children_pending;
+    int passage; /* ptrace engine: the descriptor number guests may not touch, 0 none */
     uint64_t deadline; /* CLOCK_MONOTONIC ns, 0 none */
     uint8_t notified_only[SHIM_CALLS];  /* 1: interrupted before it was received, re-issue whatever SA_RESTART says */
     uint8_t traced_action[SHIM_CALLS];  /* ACTION_* for calls at a RET_TRACE stop */
@@ -80,7 +80,7 @@ int64_t shim_read_string(int tid, uint64_t address, char *buffer, uint64_t limit
 int64_t shim_write(int tid, uint64_t address, const void *buffer, uint64_t size);
 int shim_identity(int tid, int descriptor, uint64_t *device_inode_mode);
 int shim_guest_pid(int tid, int name_space);
-int shim_openat2(const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
+int shim_openat2(int directory, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
 int shim_tgkill(int pid, int tid, int signal);
 
 /* spawn.c */

@@ -19,6 +19,12 @@ PLAN_MAGIC = 0x3130736F62696C50
 PLAN_SEGMENTS = 32
 PLAN_STRINGS = 12288
 
+SCRATCH_ADDRESS = PLAN_ADDRESS + 0x3C00
+"""Free bytes behind the plan in the loader's last page: arguments of calls the supervisor has a task make."""
+SCRATCH_SIZE = 0x400
+PASSAGE = 1023
+"""Descriptor number through which guests receive descriptors under the ptrace engine; hidden from them, and not closable."""
+
 _HEADER = struct.Struct("<8Q")
 _IMAGE = struct.Struct("<6Q")
 _SEGMENT = struct.Struct("<5Q")
@@ -32,10 +38,10 @@ Segment = tuple[int, int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One ELF image as the loader maps it: from guest descriptor number ``descriptor``."""
+    """One ELF image as the loader maps it: from guest descriptor number ``descriptor``. alignment: of the load bias, 0 for ET_EXEC."""
 
     descriptor: int
-    position_independent: bool
+    alignment: int
     entry: int
     program_headers: int
     program_header_count: int
@@ -50,7 +56,7 @@ def pack_image(image: Image | None) -> bytes:
         raise ValueError("too many segments")
     head = _IMAGE.pack(
         image.descriptor,
-        image.position_independent,
+        image.alignment,
         image.entry,
         image.program_headers,
         image.program_header_count,
@@ -75,9 +81,11 @@ def pack_plan(
     return head + pack_image(program) + pack_image(interpreter) + strings
 
 
-def pack_init_block(bpf: bytes, filter_flags: int, path: bytes, argv: Sequence[bytes], envp: Sequence[bytes]) -> bytes:
-    """struct init_block with everything it points at. bpf: struct sock_filter[] (8 bytes each)."""
-    header_words = 10
+def pack_init_block(
+    bpf: bytes, filter_flags: int, path: bytes, argv: Sequence[bytes], envp: Sequence[bytes], passage: int = 0
+) -> bytes:
+    """struct init_block with everything it points at. bpf: struct sock_filter[] (8 bytes each). passage: see PASSAGE."""
+    header_words = 11
     filter_offset = header_words * 8
     argv_offset = (filter_offset + len(bpf) + 7) & ~7
     envp_offset = argv_offset + 8 * (len(argv) + 1)
@@ -93,7 +101,7 @@ def pack_init_block(bpf: bytes, filter_flags: int, path: bytes, argv: Sequence[b
     argv_words = [*map(place, argv), 0]
     envp_words = [*map(place, envp), 0]
     header = struct.pack(
-        "<10Q",
+        "<11Q",
         PLAN_MAGIC,
         string_offset + len(strings),
         filter_offset,
@@ -104,6 +112,7 @@ def pack_init_block(bpf: bytes, filter_flags: int, path: bytes, argv: Sequence[b
         len(argv),
         envp_offset,
         len(envp),
+        passage,
     )
     block = bytearray(header + bpf)
     block.extend(bytes(argv_offset - len(block)))

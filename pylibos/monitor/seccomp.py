@@ -137,8 +137,9 @@ def _add_rule(library: pyseccomp, program: pyseccomp.SyscallFilter, rule: Filter
         # libseccomp has no "else" per call: the complement is spelled out, which it can be for one alternative.
         if len(rule.alternatives) != 1:
             raise SeccompError(f"rule {rule.number}: several alternatives need NOTIFY otherwise")
-        for check in _complement(rule.alternatives[0]):
-            program.add_rule_exactly(otherwise, rule.number, _argument(library, check))
+        for check in rule.alternatives[0]:
+            for argument in _complement(library, check):
+                program.add_rule_exactly(otherwise, rule.number, argument)
     if action is not None:
         for checks in rule.alternatives:
             program.add_rule_exactly(action, rule.number, *(_argument(library, check) for check in checks))
@@ -150,15 +151,12 @@ def _argument(library: pyseccomp, check: ArgumentCheck) -> pyseccomp.Arg:
     return library.Arg(check.argument, library.MASKED_EQ, check.mask, check.value)
 
 
-def _complement(checks: Sequence[ArgumentCheck]) -> list[ArgumentCheck]:
-    """Checks of which at least one holds exactly when not all of ``checks`` hold: one per masked bit, with that bit flipped."""
-    flipped = []
-    for check in checks:
-        for index in range(64):
-            bit = 1 << index
-            if check.mask & bit:
-                flipped.append(ArgumentCheck(check.argument, ~check.value & bit, bit))
-    return flipped
+def _complement(library: pyseccomp, check: ArgumentCheck) -> list[pyseccomp.Arg]:
+    """Comparisons of which at least one holds exactly when ``check`` does not."""
+    if check.mask == WORD_MASK:
+        return [library.Arg(check.argument, library.NE, check.value)]
+    bits = (1 << index for index in range(64) if check.mask >> index & 1)
+    return [library.Arg(check.argument, library.MASKED_EQ, bit, ~check.value & bit) for bit in bits]
 
 
 def _plausible(program: bytes) -> bool:

@@ -11,22 +11,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pylibos.emulation.dispatch import finish
-from pylibos.emulation.errors import Interrupted
+from pylibos.emulation.dispatch import advance, cancel, interrupt
 from pylibos.emulation.outcome import Wait
 from pylibos.runtime.task import NOT_READY, Stage
 from pylibos.tracer import tracer as events
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pylibos.emulation.object_manager.waits import PendingWait
-    from pylibos.emulation.outcome import Blocking, Outcome
+    from pylibos.emulation.dispatch import Answer
+    from pylibos.emulation.outcome import Blocking
     from pylibos.runtime.supervisor import Supervisor
     from pylibos.runtime.task import Task
 
 NR_PAUSE: Final = 34
-ERESTARTSYS: Final = 512
+ERESTARTNOINTR: Final = 513
 EINTR: Final = 4
 _SYSCALL_SIZE: Final = 2
 
@@ -40,42 +37,23 @@ class BlockingCalls:
         self._parked = 0
 
     # -- starting -------------------------------------------------------------------------------------------------
-    def begin_notified(self, task: Task, call_id: int, number: int, blocking: Blocking) -> None:
-        """The handler of a notified call is a generator: run it to its first wait."""
-        outcome = self._step(task, blocking, lambda: next(blocking))
+    def begin_notified(self, task: Task, call_id: int, blocking: Blocking) -> None:
+        """The handler of a notified call is a generator: run it until it really waits."""
+        outcome = self._run(task, blocking)
         if not isinstance(outcome, Wait):
-            self._supervisor.finish_notified(task, call_id, number, outcome)
+            self._supervisor.finish_notified(task, call_id, outcome)
             return
-        if self._wait(task, outcome):
-            self.begin_again_notified(task, call_id, number)
-            return
-        self._count(1)
         task.stage = Stage.PARK_STOPPING
         self._tracer.interrupt(task.thread.host_tid)
         self._tracer.reply(call_id, 0)
 
-    def begin_again_notified(self, task: Task, call_id: int, number: int) -> None:
-        """A wait was satisfied at once: go on until it is not, or the handler ends."""
-        outcome = self._advance(task)
-        if isinstance(outcome, Wait):
-            self._count(1)
-            task.stage = Stage.PARK_STOPPING
-            self._tracer.interrupt(task.thread.host_tid)
-            self._tracer.reply(call_id, 0)
-        else:
-            self._supervisor.finish_notified(task, call_id, number, outcome)
-
-    def begin_traced(self, tid: int, task: Task, number: int, blocking: Blocking) -> None:
+    def begin_traced(self, tid: int, task: Task, blocking: Blocking) -> None:
         """The same for a call at its RET_TRACE stop: it can be turned into pause directly."""
-        outcome = self._step(task, blocking, lambda: next(blocking))
-        if isinstance(outcome, Wait) and self._wait(task, outcome):
-            outcome = self._advance(task)
+        outcome = self._run(task, blocking)
         if not isinstance(outcome, Wait):
-            self._supervisor.finish_traced(tid, task, number, outcome)
+            self._supervisor.finish_traced(tid, task, outcome)
             return
-        registers = self._tracer.registers(tid)
-        task.saved = registers
-        self._count(1)
+        task.saved = self._tracer.registers(tid)
         task.stage = Stage.PARKED
         self._tracer.renumber(tid, NR_PAUSE)
 
@@ -115,17 +93,15 @@ class BlockingCalls:
             return False
         if task.ready is not NOT_READY:
             # The wait is over: the outcome stands, and the signal is taken when the call has been made again.
-            registers = self._call_again(saved, task.call[0])
-            registers[events.ORIG_RAX] = task.call[0]
-            registers[events.RAX] = -(ERESTARTSYS + 1)
-            registers[events.RIP] += _SYSCALL_SIZE
-        else:
-            answer = self._interrupt(task)
             registers = list(saved)
             registers[events.ORIG_RAX] = task.call[0]
-            registers[events.RAX] = -ERESTARTSYS if answer is None else answer
+            registers[events.RAX] = -ERESTARTNOINTR
+            task.stage = Stage.REISSUE
+        else:
+            registers = list(saved)
+            registers[events.ORIG_RAX] = task.call[0]
+            registers[events.RAX] = self._interrupt(task)
             task.stage = Stage.RUNNING
-            self._count(-1)
         self._tracer.set_registers(tid, registers)
         self._tracer.resume(tid, signal_number)
         return True
@@ -135,7 +111,7 @@ class BlockingCalls:
         if task.blocking is not None:
             if task.pending is not None:
                 task.pending.cancel()
-            task.blocking.close()
+            cancel(task.blocking)
             task.blocking = None
             self._count(-1)
 
@@ -144,31 +120,36 @@ class BlockingCalls:
         self._parked += change
         self._tracer.report_signals(self._parked > 0)
 
-    def _step(self, task: Task, blocking: Blocking, advance: Callable[[], Wait]) -> Outcome | Wait:
+    def _run(self, task: Task, blocking: Blocking) -> Answer | Wait:
         task.blocking = blocking
-        outcome = finish(task.thread, advance)
-        if not isinstance(outcome, Wait):
-            task.blocking = None
-        return outcome
+        self._count(1)
+        return self._advance(task, None)
 
-    def _advance(self, task: Task) -> Outcome | Wait:
+    def _advance(self, task: Task, value: int | None) -> Answer | Wait:
         """Feed satisfied waits to the handler until it ends or really waits."""
+        blocking = task.blocking
+        assert blocking is not None
         while True:
-            blocking, pending = task.blocking, task.pending
-            assert blocking is not None
-            assert pending is not None
-            outcome = self._step(task, blocking, lambda b=blocking, p=pending: b.send(p.result))  # type: ignore[misc]
-            if not isinstance(outcome, Wait) or not self._wait(task, outcome):
+            outcome = advance(task.thread, task.call[0], blocking, value)
+            if not isinstance(outcome, Wait):
+                task.blocking = None
+                self._count(-1)
                 return outcome
+            if not self._wait(task, outcome):
+                return outcome
+            assert task.pending is not None
+            value = task.pending.result
 
     def _wait(self, task: Task, wait: Wait) -> bool:
         """Start a wait; True when it is satisfied already."""
-        task.pending = self._supervisor.waits.park(wait, lambda _pending: self._satisfied(task), task.thread)
+        task.pending = self._supervisor.waits.park(wait, lambda pending: self._satisfied(task, pending.result), task.thread)
         self._supervisor.arm_timer()
         return task.pending.done
 
-    def _satisfied(self, task: Task) -> None:
-        outcome = self._advance(task)
+    def _satisfied(self, task: Task, result: int | None) -> None:
+        if task.blocking is None:
+            return
+        outcome = self._advance(task, result)
         if isinstance(outcome, Wait):
             return
         task.ready = outcome
@@ -193,22 +174,19 @@ class BlockingCalls:
             return
         self._tracer.set_registers(tid, self._call_again(saved, task.call[0]))
         task.stage = Stage.REISSUE
-        self._count(-1)
         self._supervisor.continue_stopped(tid, signal_number)
 
-    def _interrupt(self, task: Task) -> Outcome | None:
-        """Throw Interrupted into the handler; the number to return, or None for the kernel's restart rule."""
+    def _interrupt(self, task: Task) -> int:
+        """Throw Interrupted into the handler; the number to return (a kernel restart code, or a result)."""
         blocking, pending = task.blocking, task.pending
+        task.blocking = None
+        self._count(-1)
         if pending is not None:
             pending.cancel()
-        task.blocking = None
         if blocking is None:
-            return None
-        try:
-            blocking.throw(Interrupted())
-        except Interrupted:
-            return None
-        except StopIteration as stop:
-            return stop.value if isinstance(stop.value, int) else -EINTR
-        blocking.close()
+            return -EINTR
+        answer = interrupt(task.thread, task.call[0], blocking)
+        if isinstance(answer, int):
+            return answer
+        cancel(blocking)
         return -EINTR

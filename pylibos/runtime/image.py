@@ -29,6 +29,7 @@ NR_CLOSE: Final = 3
 NR_EXECVEAT: Final = 322
 AT_EMPTY_PATH: Final = 0x1000
 _NO_CALL: Final = -1
+ENOEXEC: Final = 8
 _SYSCALL_SIZE: Final = 2
 
 
@@ -43,27 +44,49 @@ class ImageLoader:
     def begin(self, task: Task, call_id: int, outcome: Exec) -> None:
         """The execve waits in the listener: give the task its descriptors and ask it to stop."""
         tid = task.thread.host_tid
+        self._install(tid, task, outcome)
+        task.stage = Stage.EXEC_STOPPING
+        self._tracer.interrupt(tid)
+        self._tracer.reply(call_id, 0)
+
+    def begin_traced(self, tid: int, task: Task, outcome: Exec) -> None:
+        """The same for an execve at its RET_TRACE stop (ptrace engine): after the installations the task is at a call's exit."""
+        self._install(tid, task, outcome)
+        saved = self._supervisor.installer.moved()
+        if saved is None:
+            task.exec = None
+            self._release(outcome)
+            self._tracer.answer(tid, task.number)
+            return
+        self._enter(tid, task, list(saved), 0)
+
+    def _install(self, tid: int, task: Task, outcome: Exec) -> None:
+        """Loader, program, interpreter into the task's table; task.number is 0, or the -errno of the one that failed."""
         numbers: list[int] = []
         plan = outcome.plan
-        wanted = [(self._descriptor, True), (self._supervisor.installer.descriptor(plan.program.stream), False)]
+        wanted = [(self._descriptor, True), (self._supervisor.descriptor(plan.program.stream), False)]
         if plan.interpreter is not None:
-            wanted.append((self._supervisor.installer.descriptor(plan.interpreter.stream), False))
+            wanted.append((self._supervisor.descriptor(plan.interpreter.stream), False))
+        error = 0
         for descriptor, close_on_exec in wanted:
-            number = self._tracer.install(call_id, descriptor, close_on_exec)
+            number = self._supervisor.installer.install_descriptor(tid, descriptor, close_on_exec)
             if number < 0:
+                error = number
                 break
             numbers.append(number)
         task.exec = outcome
         task.descriptors = tuple(numbers)
-        task.stage = Stage.EXEC_STOPPING
-        task.number = 0 if len(numbers) == len(wanted) else number
-        self._tracer.interrupt(tid)
-        self._tracer.reply(call_id, 0)
+        task.number = error
 
     def stopped(self, tid: int, task: Task, signal_number: int) -> None:
         """The task has stopped on its way out of execve: send it into execveat."""
         registers = self._tracer.registers(tid)
-        if registers is None or task.exec is None:
+        if registers is not None:
+            self._enter(tid, task, registers, signal_number)
+
+    def _enter(self, tid: int, task: Task, registers: list[int], signal_number: int) -> None:
+        """From behind the execve's syscall instruction: go back and make it execveat on the loader."""
+        if task.exec is None:
             return
         task.saved = list(registers)
         if task.number:
@@ -136,7 +159,7 @@ class ImageLoader:
         if registers is None:
             return
         error = registers[events.RAX]
-        self._undo(tid, task, error - (1 << 64) if error >> 63 else -events_default_error)
+        self._undo(tid, task, error - (1 << 64) if error >> 63 else -ENOEXEC)
 
     def _undo(self, tid: int, task: Task, error: int) -> None:
         """Close the injected descriptors inside the task and let execve return error."""
@@ -181,13 +204,9 @@ class ImageLoader:
     def _image(plan: ImagePlan, descriptor: int) -> Image:
         return Image(
             descriptor,
-            plan.position_independent,
+            plan.alignment if plan.position_independent else 0,
             plan.entry,
             plan.program_headers,
             plan.program_header_count,
             [(s.address, s.memory_size, s.offset, s.file_size, s.protection) for s in plan.segments],
         )
-
-
-events_default_error: Final = 8
-"""ENOEXEC: what a failed exec returns if the kernel says nothing better."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from pylibos.emulation.dispatch import dispatch
@@ -22,9 +23,11 @@ from pylibos.tracer.native import lib
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pylibos.emulation.dispatch import Answer
     from pylibos.emulation.executive import Executive
     from pylibos.emulation.object_manager.waits import WaitQueue
-    from pylibos.emulation.outcome import Outcome
+    from pylibos.emulation.outcome import Blocking
+    from pylibos.monitor.host_abi import HostStream
     from pylibos.runtime.installer import Installer
     from pylibos.tracer.tracer import Fields, Tracer
 
@@ -36,6 +39,7 @@ NR_REISSUE: Final = 1022
 """A number no kernel knows: a traced call is turned into it when its answer needs a notification (a new descriptor, an exec)."""
 _STOP_SIGNALS: Final = frozenset((signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU))
 _SIGN: Final = 1 << 63
+_ENTRY_AND_EXIT: Final = 2
 ENOSYS: Final = 38
 
 
@@ -50,12 +54,14 @@ class Supervisor:
         installer: Installer,
         loader: tuple[int, tuple[int, int]],
         *,
+        descriptor: Callable[[HostStream], int],
         report: Callable[[str], None],
     ) -> None:
         self.tracer = tracer
         self.executive = executive
         self.waits = waits
         self.installer = installer
+        self.descriptor = descriptor
         self.report = report
         self.tasks: dict[int, Task] = {}
         self.init_pid = 0
@@ -63,6 +69,7 @@ class Supervisor:
         self.main_pid = 0
         self.main_status: int | None = None
         self.name_space = -1
+        self.only_traced = False
         self.on_request: Callable[[int], None] = lambda _signal: None
         self.on_timer: Callable[[], None] = lambda: None
         self.on_stream: Callable[[int, int], None] = lambda _tag, _events: None
@@ -116,12 +123,13 @@ class Supervisor:
         if task is None:
             self.tracer.reply(call_id, -ENOSYS)
             return
+        self.installer.begin(call_id, fields[1])
         if task.ready is not NOT_READY:
-            outcome = task.ready
+            ready = task.ready
             task.ready = NOT_READY
             task.stage = Stage.RUNNING
-            assert not isinstance(outcome, NotReady)
-            self.finish_notified(task, call_id, task.call[0], outcome)
+            assert not isinstance(ready, NotReady)
+            self.finish_notified(task, call_id, ready)
             return
         thread = task.thread
         if fields[15] != events.NO_PATH:
@@ -130,21 +138,17 @@ class Supervisor:
         else:
             thread.prefetched_path = None
         thread.prefetched_identity = fields[17:20] if fields[16] else None
-        self.installer.begin(call_id, fields[1])
         number = fields[5]
         outcome = dispatch(thread, number, fields[6:12])
-        kind = type(outcome)
-        if kind is int:
-            self.tracer.reply(call_id, outcome)  # type: ignore[arg-type]
+        if isinstance(outcome, int):
+            self.tracer.reply(call_id, outcome)
         else:
             task.call = (number, fields[6:12])
-            self.finish_notified(task, call_id, number, outcome)  # type: ignore[arg-type]
+            self.finish_notified(task, call_id, outcome)
 
-    def finish_notified(self, task: Task, call_id: int, number: int, outcome: Outcome) -> None:
+    def finish_notified(self, task: Task, call_id: int, outcome: Answer | Blocking) -> None:
         """Carry out the outcome of a call that waits in the listener."""
-        if outcome is None:
-            self.tracer.reply(call_id, 0)
-        elif isinstance(outcome, int):
+        if isinstance(outcome, int):
             self.tracer.reply(call_id, outcome)
         elif isinstance(outcome, Forward):
             self.tracer.reply_continue(call_id)
@@ -153,12 +157,13 @@ class Supervisor:
         elif isinstance(outcome, Exec):
             self._images.begin(task, call_id, outcome)
         else:
-            self._blocking.begin_notified(task, call_id, number, outcome)
+            self._blocking.begin_notified(task, call_id, outcome)
 
     def _install_reply(self, call_id: int, outcome: Install) -> None:
-        result = self.tracer.install_reply(call_id, self.installer.descriptor(outcome.stream), outcome.close_on_exec)
-        if result < 0:
-            self.tracer.reply(call_id, result)
+        # Two steps instead of ADDFD's SEND flag: that one loses the synchronous wake-up (40 us across cores), and between the two
+        # nothing but the caller's death can come, because a received call waits killable.
+        result = self.tracer.install(call_id, self.descriptor(outcome.stream), outcome.close_on_exec)
+        self.tracer.reply(call_id, result)
         if not outcome.keep:
             self.executive.host.stream_close(outcome.stream)
 
@@ -176,38 +181,68 @@ class Supervisor:
             self._blocking.asleep(tid, task)
             return
         thread = task.thread
+        self.installer.begin(0, tid)
+        if task.ready is not NOT_READY and number == task.call[0]:
+            ready, task.ready, task.stage = task.ready, NOT_READY, Stage.RUNNING
+            assert not isinstance(ready, NotReady)
+            self.finish_traced(tid, task, ready)
+            return
         if fields[15] != events.NO_PATH:
             thread.prefetched_address = fields[14]
             thread.prefetched_path = self.tracer.path(fields[15])
         else:
             thread.prefetched_path = None
         thread.prefetched_identity = fields[17:20] if fields[16] else None
-        self.installer.begin(0, tid)
         outcome = dispatch(thread, number, fields[6:12])
         task.call = (number, fields[6:12])
-        self.finish_traced(tid, task, number, outcome)  # type: ignore[arg-type]
+        self.finish_traced(tid, task, outcome)
 
-    def finish_traced(self, tid: int, task: Task, number: int, outcome: Outcome) -> None:
+    def finish_traced(self, tid: int, task: Task, outcome: Answer | Blocking) -> None:
         """Carry out the outcome of a call at its RET_TRACE stop."""
-        if outcome is None:
-            self.tracer.answer(tid, 0)
-        elif isinstance(outcome, int):
-            self.tracer.answer(tid, outcome)
+        moved = self.installer.moved()
+        if isinstance(outcome, int):
+            if moved is None:
+                self.tracer.answer(tid, outcome)
+            else:
+                self.answer_at_exit(tid, moved, outcome)
         elif isinstance(outcome, Forward):
             self.tracer.resume(tid)
         elif isinstance(outcome, (Install, Exec)):
-            task.ready = outcome
-            task.stage = Stage.REISSUE
-            self.tracer.renumber(tid, NR_REISSUE)
+            if not self.only_traced:
+                task.ready = outcome
+                task.stage = Stage.REISSUE
+                self.tracer.renumber(tid, NR_REISSUE)
+            elif isinstance(outcome, Exec):
+                self._images.begin_traced(tid, task, outcome)
+            else:
+                self._install_traced(tid, outcome)
         else:
-            self._blocking.begin_traced(tid, task, number, outcome)
+            self._blocking.begin_traced(tid, task, outcome)
+
+    def answer_at_exit(self, tid: int, registers: list[int], value: int) -> None:
+        """Finish a traced call that was used up for something else: the task is at that call's exit stop."""
+        registers[events.RAX] = value
+        registers[events.ORIG_RAX] = -1
+        self.tracer.set_registers(tid, registers)
+        self.tracer.resume(tid)
+
+    def _install_traced(self, tid: int, outcome: Install) -> None:
+        stream = outcome.stream
+        result = self.installer.install_descriptor(tid, self.descriptor(stream), outcome.close_on_exec)
+        if not outcome.keep:
+            self.executive.host.stream_close(stream)
+        moved = self.installer.moved()
+        if moved is None:
+            self.tracer.answer(tid, result)
+        else:
+            self.answer_at_exit(tid, moved, result)
 
     def _traced_bootstrap(self, tid: int) -> None:
-        """The only traced call before the first process exists is init's sendmsg of the listener."""
-        if tid != self.init_pid or self.main is not None:
+        """Init is our own code: what it calls is let pass."""
+        if tid == self.init_pid:
+            self.tracer.resume(tid)
+        else:
             self.tracer.answer(tid, -ENOSYS)
-            return
-        self.tracer.resume(tid)
 
     # -- stops ----------------------------------------------------------------------------------------------------------
     def _stop(self, fields: Fields) -> None:
@@ -273,6 +308,41 @@ class Supervisor:
         else:
             self.tracer.resume(tid)
 
+    def remote_call(self, tid: int, registers: list[int]) -> bool:
+        """Have a stopped task execute one quick call natively (rip at a syscall instruction); False when it died on the way."""
+        self.tracer.set_registers(tid, registers)
+        return self.run_to_exit(tid, False) is not None
+
+    def run_to_exit(self, tid: int, entered: bool) -> int | None:
+        """Let a task execute a quick call up to its exit stop; the raw result (signed), None when the task died.
+
+        entered: it is at the call's RET_TRACE stop already. A signal that arrives meanwhile is sent again.
+        """
+        stops = 1 if entered else 0
+        while stops < _ENTRY_AND_EXIT:
+            self.tracer.resume_to_exit(tid)
+            status = self.tracer.wait_stop(tid)
+            if status < 0:
+                return None
+            if not os.WIFSTOPPED(status):
+                self._exit((events.EXIT, tid, 0, status))
+                return None
+            stop_signal = os.WSTOPSIG(status)
+            if stop_signal == signal.SIGTRAP | 0x80:
+                stops += 1
+            elif status >> 16 == 0:
+                lib.shim_tgkill(self.process_of(tid), tid, stop_signal)
+        registers = self.tracer.registers(tid)
+        if registers is None:
+            return None
+        result = registers[events.RAX]
+        return result - (1 << 64) if result & _SIGN else result
+
+    def process_of(self, tid: int) -> int:
+        """Host process id of a task."""
+        task = self.tasks.get(tid)
+        return tid if task is None else task.thread.process.host_pid
+
     def _signal(self, fields: Fields) -> None:
         tid, number = fields[1], fields[2]
         task = self.tasks.get(tid)
@@ -297,10 +367,8 @@ class Supervisor:
     # -- the end -----------------------------------------------------------------------------------------------------------
     def kill(self, pid: int) -> None:
         """SIGKILL, whether or not it still exists."""
-        try:
+        with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
     def rename_task(self, old_tid: int, new_tid: int) -> Task | None:
         """After an exec by another thread than the leader the kernel gives it the leader's id."""

@@ -9,10 +9,9 @@ import enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from pylibos.emulation.dispatch import Answer
     from pylibos.emulation.object_manager.waits import PendingWait
-    from pylibos.emulation.outcome import Blocking, Exec, Outcome
+    from pylibos.emulation.outcome import Blocking, Exec
     from pylibos.emulation.process.thread import Thread
 
 
@@ -33,7 +32,7 @@ class Stage(enum.Enum):
 class Task:
     """One traced host task."""
 
-    __slots__ = ("blocking", "call", "descriptors", "exec", "number", "pending", "ready", "saved", "stage", "stopped", "thread")
+    __slots__ = ("blocking", "call", "descriptors", "exec", "number", "pending", "ready", "saved", "stage", "thread")
 
     def __init__(self, thread: Thread) -> None:
         self.thread = thread
@@ -46,9 +45,8 @@ class Task:
         self.descriptors: tuple[int, ...] = ()
         self.blocking: Blocking | None = None
         self.pending: PendingWait | None = None
-        self.ready: Outcome | None | NotReady = NOT_READY
+        self.ready: Answer | NotReady = NOT_READY
         """The finished outcome that waits for the call to be made again."""
-        self.stopped: Callable[[int, int], None] | None = None
 
 
 class NotReady:

@@ -1,7 +1,7 @@
 """Finds and loads the compiled shim (cffi module pylibos.tracer._shim).
 
-Owns only the question where it lies: beside this file (pip install, or built in place), or in the directory named by
-PYLIBOS_BUILD (scripts/pylibos builds there when the checkout is read-only).
+Owns only the question where it lies: in the directory scripts/pylibos names, beside this file, or in the directory that
+scripts/pylibos names with -X pylibos_build=DIR (a checkout may be read-only).
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ class ShimMissing(Exception):  # noqa: N818 - says what is wrong, as the CLI pri
 
 
 def _load() -> ModuleType:
-    directories = [os.environ.get("PYLIBOS_BUILD", ""), os.path.dirname(__file__)]
+    named = sys._xoptions.get("pylibos_build", "")
+    directories = [str(named), os.path.dirname(__file__)]
     for directory in filter(None, directories):
         path = os.path.join(directory, FILE)
         if os.path.exists(path):

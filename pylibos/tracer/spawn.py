@@ -7,6 +7,7 @@ correctness except what shim_spawn refuses to go without (no_new_privs, the pare
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ _WALLS = (
 _STEPS = {1: "map ids", 2: "bring up loopback", 3: "enter the empty root", 4: "place descriptors", 5: "drop identity",
           6: "drop privileges", 7: "execute the loader"}  # fmt: skip
 NOBODY = 65534
+_START_PATIENCE_S = 10.0
 
 
 class SpawnError(Exception):
@@ -51,9 +53,11 @@ class Init:
     pid: int
     control: socket.socket
     walls: Walls
+    peer: socket.socket | None = None
+    """Init's end of control, when it was asked for: messages nobody took can be taken back."""
 
 
-def _attempt(flags: int, standard: tuple[int, int, int], block: int, loader: int) -> Init:
+def _attempt(flags: int, standard: tuple[int, int, int], block: int, loader: int, keep_peer: bool) -> Init:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     root = os.geteuid() == 0
     what = ffi.new("struct shim_spawn *")
@@ -71,13 +75,22 @@ def _attempt(flags: int, standard: tuple[int, int, int], block: int, loader: int
     what.loopback_up = 1 if flags & CLONE_NEWNET else 0
     what.empty_root = 1 if flags & CLONE_NEWNS else 0
     pid = lib.shim_spawn(what)
-    theirs.close()
     if pid < 0:
+        theirs.close()
         ours.close()
         raise SpawnError(f"clone: {os.strerror(-pid)}")
-    report = ours.recv(3)
+    if not keep_peer:
+        theirs.close()
+    ours.settimeout(_START_PATIENCE_S)
+    try:
+        report = ours.recv(3)
+    except TimeoutError:
+        report = b""
+    ours.settimeout(None)
     if report != b"R":
+        theirs.close()
         ours.close()
+        os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         step = _STEPS.get(report[1], "start") if len(report) == 3 else "start"
         reason = os.strerror(report[2]) if len(report) == 3 else "the process died"
@@ -89,10 +102,12 @@ def _attempt(flags: int, standard: tuple[int, int, int], block: int, loader: int
         mounts=bool(flags & CLONE_NEWNS),
         user=bool(flags & CLONE_NEWUSER),
     )
-    return Init(pid, ours, walls)
+    return Init(pid, ours, walls, theirs if keep_peer else None)
 
 
-def start_init(standard: tuple[int, int, int], block: int, loader: int, *, name_spaces: bool = True) -> Init:
+def start_init(
+    standard: tuple[int, int, int], block: int, loader: int, *, name_spaces: bool = True, keep_peer: bool = False
+) -> Init:
     """Start init with the strongest walls that work here. standard: host descriptors for the guest's 0, 1, 2.
 
     Raises SpawnError when not even the plain form works.
@@ -101,7 +116,7 @@ def start_init(standard: tuple[int, int, int], block: int, loader: int, *, name_
     problem = SpawnError("nothing was tried")
     for wall in _WALLS if name_spaces else (0,):
         try:
-            return _attempt(wall | user if wall else 0, standard, block, loader)
+            return _attempt(wall | user if wall else 0, standard, block, loader, keep_peer)
         except SpawnError as error:
             problem = error
     raise problem

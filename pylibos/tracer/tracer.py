@@ -82,6 +82,10 @@ class Tracer:
         for number, index in descriptors.items():
             self._loop.descriptor_argument[number] = index + 1
 
+    def protect(self, passage: int) -> None:
+        """Answer EBADF to traced calls that would close, replace or read this descriptor number."""
+        self._loop.passage = passage
+
     # -- waiting ---------------------------------------------------------------------------------------------------
     def next(self) -> Fields:
         """Wait for the next event."""
@@ -127,7 +131,7 @@ class Tracer:
         return int(lib.shim_install(self._loop, call_id, descriptor, close_on_exec, 0))
 
     def install_reply(self, call_id: int, descriptor: int, close_on_exec: bool) -> int:
-        """Install and finish the call with the new number, atomically; that number or -errno (then the call still waits)."""
+        """Install and finish the call with the new number; that number or -errno (then the call still waits)."""
         return int(lib.shim_install(self._loop, call_id, descriptor, close_on_exec, 1))
 
     # -- traced calls and stops ------------------------------------------------------------------------------------------

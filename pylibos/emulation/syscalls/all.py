@@ -9,13 +9,17 @@ from __future__ import annotations
 from pylibos.emulation.syscalls import (  # noqa: F401 - imported for the rows they register
     rows,
     rows_missing,
+    sys_directory,
     sys_identity,
     sys_limits,
     sys_memory,
+    sys_names,
+    sys_open,
     sys_prctl,
     sys_process,
     sys_signals,
     sys_sockets,
+    sys_stat,
     sys_system,
     sys_time,
 )

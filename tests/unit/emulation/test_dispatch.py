@@ -7,9 +7,11 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from pylibos.abi.errno import Errno
+from pylibos.abi.ntstatus import NtStatus
 from pylibos.emulation import dispatch as boundary
 from pylibos.emulation.dispatch import advance, cancel, dispatch, interrupt
 from pylibos.emulation.errors import Interrupted, SyscallError
+from pylibos.emulation.object_manager.errors import StatusError
 from pylibos.emulation.outcome import Blocking, Install, Wait
 from pylibos.emulation.process.thread import Thread
 from pylibos.emulation.syscalls import table
@@ -42,7 +44,8 @@ def test_unknown_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "answer"), [(0, 0), (1, 17), (2, -int(Errno.EBADF)), (3, -int(Errno.EXDEV)), (4, -int(Errno.EIO)), (5, -int(Errno.EIO))]
+    ("kind", "answer"),
+    [(0, 0), (1, 17), (2, -int(Errno.EBADF)), (3, -int(Errno.EXDEV)), (4, -int(Errno.EIO)), (5, -int(Errno.EIO)), (6, -17)],
 )
 def test_translation(kind: int, answer: int, faults: list[Exception]) -> None:
     @syscall("probe", number=NUMBER)
@@ -55,6 +58,8 @@ def test_translation(kind: int, answer: int, faults: list[Exception]) -> None:
             raise ZeroDivisionError
         if kind == 5:
             raise RecursionError
+        if kind == 6:
+            raise StatusError(NtStatus.OBJECT_NAME_COLLISION)
         return 17 if kind else None
 
     result = dispatch(make_thread(), NUMBER, (kind, 0, 0, 0, 0, 0))

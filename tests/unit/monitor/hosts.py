@@ -12,11 +12,11 @@ from pathlib import Path
 
 from pylibos.monitor.fake_guests import FakeGuest
 from pylibos.monitor.fake_host import FakeHost
-from pylibos.monitor.host_abi import HostABI, HostError
+from pylibos.monitor.globs import Pattern
+from pylibos.monitor.host_abi import Access, Create, HostABI, HostError, HostStream
 from pylibos.monitor.linux_host import LinuxHost, close_host
 from pylibos.monitor.native_ctypes import CtypesNative
 from pylibos.monitor.policy import Mode, Policy, Protection, Rule
-from pylibos.monitor.globs import Pattern
 
 KINDS = ("linux", "linux-without-openat2", "memory")
 
@@ -111,8 +111,7 @@ def make_host(kind: str, directory: Path) -> Iterator[Setup]:
             os.close(descriptor)
 
 
-def _filled(host: HostABI, uri: bytes) -> int:
-    from pylibos.monitor.host_abi import Access, Create
+def _filled(host: HostABI, uri: bytes) -> HostStream:
 
     stream = host.stream_open(uri, Access.READ_WRITE, Create.CREATE, 0o644)
     host.stream_write(stream, 0, b"content")

@@ -6,10 +6,10 @@ import os
 import stat
 
 import pytest
-from hosts import Setup
 
 from pylibos.abi.errno import Errno
 from pylibos.monitor.host_abi import Access, AttributeChange, Create, HostError, HostStream, NodeKind
+from tests.unit.monitor.hosts import Setup
 
 RW = Access.READ_WRITE
 

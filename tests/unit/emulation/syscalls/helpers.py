@@ -10,9 +10,10 @@ from pylibos.emulation.process.thread import Thread
 
 
 class FakeProcess:
-    """The one attribute Thread reads at construction."""
+    """The attributes Thread reads at construction."""
 
     comm = b"test"
+    executive = None
 
 
 def make_thread(memory: FlatMemory | None = None) -> Thread:

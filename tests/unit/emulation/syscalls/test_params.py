@@ -43,7 +43,7 @@ def decode(annotation: object, raw: int, thread: Thread | None = None) -> Any:
         (params.Size, ctypes.c_uint64),
         (params.Address, ctypes.c_uint64),
     ],
-    ids=str,
+    ids=["Int", "Fd", "DirFd", "Pid", "UInt", "Long", "Offset", "ULong", "Size", "Address"],
 )
 def test_numbers_convert_as_in_c(annotation: object, model: Any) -> None:
     @given(raw=raw_words)
