@@ -35,7 +35,7 @@ test: ## every test, as CI runs it
 	./scripts/test
 
 bench: ## the comparison with native and PRoot
-	./scripts/bench
+	./scripts/bench/bench
 
 clean: ## remove what building made in the checkout
 	rm -rf build dist ./*.egg-info pylibos/_build pylibos/tracer/_shim*.so .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -7,12 +7,14 @@ outcomes out through the engine in use; nothing here knows which engine that is.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pylibos.emulation.object_manager.dispatcher import DispatcherObject
+    from pylibos.emulation.process.thread import Thread
+    from pylibos.emulation.security.credentials import Credentials
     from pylibos.monitor.host_abi import HostStream
 
 
@@ -75,6 +77,10 @@ class ImagePlan:
     program_headers: int
     program_header_count: int
     segments: list[LoadSegment]
+    alignment: int = 4096
+    """What the load bias of a position-independent image must be a multiple of, bytes, a power of two."""
+    keep: bool = False
+    """The library OS keeps ``stream`` (an interpreter used by every program); otherwise the engine closes it after use."""
 
 
 @dataclass(slots=True)
@@ -90,7 +96,14 @@ class ExecPlan:
     interpreter: ImagePlan | None
     argument_prefix: list[bytes] | None = None
     executable_stack: bool = False
-    commit: list[object] = field(default_factory=list)
+    comm: bytes = b""
+    """Name of the new program's thread; empty: the last component of path."""
+    executable_path: bytes = b""
+    """Guest path of the mapped program, all links resolved (/proc/PID/exe): for a script its interpreter."""
+    credentials: Credentials | None = None
+    """Credentials of the new program; None keeps the process's own value."""
+    commit: list[Callable[[Thread], None]] = field(default_factory=list)
+    """Run by the process table once the old program is gone, with the surviving thread."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,10 @@ URIs (bytes, because Linux path names are bytes):
     token:event         a new eventfd used only as a waitable host object
     pipe:               a new pipe; stream_open gives the reading end, stream_open_pair both
     unix:stream unix:dgram unix:seqpacket   a new pair of connected AF_UNIX sockets (stream_open_pair)
-    dev:null dev:zero dev:full              the host's harmless character devices
+    dev:null dev:zero dev:full dev:random dev:urandom   the host's harmless character devices
+    dev:ptmx            the master of a new pseudo terminal
+    guest:PID/FD        a new open of the pipe, terminal or memfd a guest descriptor (of host process PID) refers to; for the master of a
+                        pseudo terminal: its slave. Never more than the guest already has; ENXIO for sockets, EACCES for all else
     console:0 console:1 console:2           the sandbox's standard streams
 
 Errors: every method raises HostError(errno) and nothing else; errno is the host's, unchanged. A policy refusal is
@@ -288,6 +291,10 @@ class HostABI(Protocol):
 
     def descriptor_identity(self, host_tid: int, descriptor: int) -> DescriptorIdentity:
         """What a guest descriptor refers to. EBADF when the number is not open."""
+        ...
+
+    def descriptor_attributes(self, host_tid: int, descriptor: int) -> StreamAttributes:
+        """All attributes of what a guest descriptor refers to (fstat). EBADF when the number is not open."""
         ...
 
     def descriptor_state(self, host_tid: int, descriptor: int) -> tuple[int, int]:

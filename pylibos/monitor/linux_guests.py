@@ -16,7 +16,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from pylibos.monitor.errors import host_call, host_error
-from pylibos.monitor.host_abi import DescriptorIdentity, HostError, HostStream, ProcessUsage
+from pylibos.monitor.host_abi import DescriptorIdentity, HostError, HostStream, ProcessUsage, StreamAttributes
+from pylibos.monitor.linux_streams import attributes
 from pylibos.monitor.native import Native
 
 ESRCH: Final = 3
@@ -116,6 +117,14 @@ class LinuxGuests:
         except OSError as error:
             raise host_error(error) from None
         return _new_identity(DescriptorIdentity, record.st_dev, record.st_ino, record.st_mode)
+
+    def descriptor_attributes(self, host_tid: int, descriptor: int) -> StreamAttributes:
+        try:
+            return attributes(os.stat(b"/proc/%d/fd/%d" % (host_tid, descriptor)))
+        except FileNotFoundError:
+            raise HostError(EBADF) from None
+        except OSError as error:
+            raise host_error(error) from None
 
     @host_call
     def descriptor_state(self, host_tid: int, descriptor: int) -> tuple[int, int]:

@@ -1,0 +1,27 @@
+"""FsContext: what the kernel calls fs_struct: root, current directory and umask of a process (shared with CLONE_FS).
+
+Owns nothing but the three values. root and cwd are directories of the view; a removed current directory stays valid here and has
+nlink 0. Source: Linux include/linux/fs_struct.h.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pylibos.emulation.fs.inode import Inode
+
+
+class FsContext:
+    """Root, current directory, umask."""
+
+    __slots__ = ("cwd", "root", "umask")
+
+    def __init__(self, root: Inode, cwd: Inode | None = None, umask: int = 0o022) -> None:
+        self.root = root
+        self.cwd = root if cwd is None else cwd
+        self.umask = umask
+
+    def copy(self) -> FsContext:
+        """An independent copy (fork without CLONE_FS, unshare(CLONE_FS))."""
+        return FsContext(self.root, self.cwd, self.umask)

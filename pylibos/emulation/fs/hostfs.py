@@ -1,0 +1,266 @@
+"""hostfs: a writable host directory (or single file) in the view. Everything written goes to the host at once.
+
+Nothing is believed for longer than one call: names are looked up and attributes asked for each time, because others may change the
+host's files. An inode object exists while somebody holds it and is found by host identity, so that two opens of a file meet. Ownership
+and modes are the host's, and what the host refuses is refused here with the host's errno. Guest descriptors are real descriptors of the
+host files.
+
+Host paths are built from the directory entries known now (parent/name), which the VFS moves when the guest renames. Must not know
+permissions: callers check the guest's view first, the host checks again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+from pylibos.abi.errno import Errno
+from pylibos.abi.files import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, STATFS
+from pylibos.emulation.errors import SyscallError
+from pylibos.emulation.fs.inode import Directory, Entry, Inode, Symlink, Volume
+from pylibos.monitor.host_abi import Access, AttributeChange, Create, HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pylibos.emulation.fs.memfs import Registry
+    from pylibos.emulation.process.thread import Thread
+    from pylibos.monitor.host_abi import HostABI, HostStream, StreamAttributes
+
+_GONE = (Errno.ENOENT, Errno.ENOTDIR, Errno.ELOOP)
+HOSTFS_MAGIC = 0xEF53
+
+
+class HostVolume(Volume):
+    """A writable piece of the host."""
+
+    cacheable = False
+    kind = b"ext4"
+    magic = HOSTFS_MAGIC
+
+    def __init__(self, host: HostABI, device: int, registry: Registry, path: bytes, *, read_only: bool = False) -> None:
+        super().__init__(host, device, source=b"host", read_only=read_only)
+        self.registry = registry
+        self.path = path
+        self.known: WeakValueDictionary[tuple[int, int], Inode] = WeakValueDictionary()
+        attributes = host.stream_query(b"file:" + path)
+        self.devices: dict[int, int] = {attributes.device: device}
+        self.root = self.inode_for(attributes, None, b"")
+
+    def guest_device(self, host_device: int) -> int:
+        """Guest st_dev for a host st_dev below the root."""
+        device = self.devices.get(host_device)
+        if device is None:
+            device = self.devices[host_device] = self.device + (len(self.devices) << 20)
+        return device
+
+    def inode_for(self, attributes: StreamAttributes, parent: HostDirectory | None, name: bytes) -> Inode:
+        """The inode of a host file just looked at, known or new, with fresh attributes."""
+        key = (attributes.device, attributes.inode)
+        inode = self.known.get(key)
+        if inode is None or inode.mode & S_IFMT != attributes.mode & S_IFMT:
+            kind = attributes.mode & S_IFMT
+            if kind == S_IFDIR:
+                inode = HostDirectory(self, attributes.inode, attributes.mode, attributes.uid, attributes.gid)
+            elif kind == S_IFLNK:
+                inode = HostSymlink(self, attributes.inode, attributes.uid, attributes.gid, b"")
+            else:
+                inode = HostFile(self, attributes.inode, attributes.mode, attributes.uid, attributes.gid)
+            self.known[key] = inode
+        inode.parent = parent
+        inode.name = name
+        take(inode, attributes, self)
+        return inode
+
+    def statfs_record(self) -> bytes:
+        info = self.host.volume_query(b"file:" + self.path)
+        flags = (1 if self.read_only else 0) | 0x20
+        return STATFS.pack(
+            info.kind, info.block_size, info.blocks, info.blocks_free, info.blocks_available, info.files, info.files_free,
+            self.device, 0, info.name_max, info.block_size, flags,
+        )  # fmt: skip
+
+
+def take(inode: Inode, attributes: StreamAttributes, volume: HostVolume) -> None:
+    """Copy host attributes into an inode."""
+    inode.device = volume.guest_device(attributes.device)
+    inode.number = attributes.inode
+    inode.mode = attributes.mode
+    inode.uid = attributes.uid
+    inode.gid = attributes.gid
+    inode.nlink = attributes.link_count
+    inode.rdev = attributes.rdev
+    inode.size = attributes.size
+    inode.atime = attributes.atime_ns
+    inode.mtime = attributes.mtime_ns
+    inode.ctime = inode.btime = attributes.ctime_ns
+    if isinstance(inode, HostFile):
+        inode.host_blocks = attributes.blocks
+        inode.key = (attributes.device, attributes.inode)
+
+
+class HostBacked(Inode):
+    """What host files, directories and links have in common."""
+
+    __slots__ = ()
+
+    volatile = True
+
+    def host_path(self) -> bytes:
+        """Where the host has it, by the entries known now."""
+        names: list[bytes] = []
+        current: Inode = self
+        while current.parent is not None:
+            names.append(current.name)
+            current = current.parent
+        assert isinstance(self.volume, HostVolume)
+        if not names:
+            return self.volume.path
+        names.append(self.volume.path if self.volume.path != b"/" else b"")
+        names.reverse()
+        return b"/".join(names)
+
+    def uri(self) -> bytes:
+        """The host ABI's name for it."""
+        return b"file:" + self.host_path()
+
+    def refresh(self) -> None:
+        assert isinstance(self.volume, HostVolume)
+        try:
+            attributes = self.volume.host.stream_query(self.uri())
+        except HostError:
+            self.nlink = 0
+            return
+        if attributes.inode == self.number:
+            take(self, attributes, self.volume)
+
+    def refresh_from(self, attributes: StreamAttributes) -> None:
+        assert isinstance(self.volume, HostVolume)
+        take(self, attributes, self.volume)
+
+    def modified(self) -> None:
+        """Nothing is kept."""
+
+    def touch(self) -> None:
+        """The host stamps its files."""
+
+    def change(
+        self, mode: int | None = None, uid: int | None = None, gid: int | None = None, atime: int | None = None, mtime: int | None = None
+    ) -> None:
+        self.volume.host.stream_change(self.uri(), AttributeChange(mode, uid, gid, atime, mtime))
+
+    def xattr_names(self) -> Sequence[bytes]:
+        return self.volume.host.attribute_list(self.uri())
+
+    def xattr_get(self, name: bytes) -> bytes:
+        return self.volume.host.attribute_read(self.uri(), name)
+
+    def xattr_set(self, name: bytes, value: bytes | None, flags: int) -> None:
+        self.volume.host.attribute_write(self.uri(), name, value, flags)
+
+
+class HostFile(HostBacked):
+    """A regular file or a special node of the host."""
+
+    __slots__ = ("host_blocks", "key")
+
+    def __init__(self, volume: HostVolume, number: int, mode: int, uid: int, gid: int) -> None:
+        super().__init__(volume, number, mode, uid, gid)
+        self.host_blocks = 0
+        self.key = (0, 0)
+
+    @property
+    def blocks(self) -> int:
+        return self.host_blocks
+
+    def resize(self, size: int) -> None:
+        self.volume.host.stream_change(self.uri(), AttributeChange(size=size))
+
+    def open_stream(self, thread: Thread, access: Access, create: Create) -> HostStream:
+        stream = self.volume.host.stream_open(self.uri(), access, create)
+        assert isinstance(self.volume, HostVolume)
+        self.volume.registry[self.key] = self
+        return stream
+
+
+class HostSymlink(HostBacked, Symlink):
+    """A symbolic link of the host."""
+
+    __slots__ = ()
+
+    def read_link(self, thread: Thread) -> bytes:
+        return self.volume.host.symlink_read(self.uri())
+
+    follow = read_link
+
+
+class HostDirectory(HostBacked, Directory):
+    """A directory of the host. ``entries`` stays empty."""
+
+    __slots__ = ()
+
+    cacheable = False
+
+    @property
+    def blocks(self) -> int:
+        return 8
+
+    def child_uri(self, name: bytes) -> bytes:
+        """The host ABI's name for an entry."""
+        path = self.host_path()
+        return b"file:" + (path if path != b"/" else b"") + b"/" + name
+
+    def lookup(self, name: bytes, thread: Thread | None) -> Inode | None:
+        volume = self.volume
+        assert isinstance(volume, HostVolume)
+        try:
+            attributes = volume.host.stream_query(self.child_uri(name))
+        except HostError as error:
+            if error.errno in _GONE:
+                return None
+            raise
+        return volume.inode_for(attributes, self, name)
+
+    def read_entries(self, thread: Thread | None) -> list[Entry]:
+        found = self.volume.host.directory_list(b"dir:" + self.host_path())
+        return [Entry(entry.name, entry.inode, int(entry.kind)) for entry in found]
+
+    def make(self, name: bytes, mode: int, uid: int, gid: int, rdev: int = 0, target: bytes = b"") -> Inode:
+        host = self.volume.host
+        uri = self.child_uri(name)
+        kind = mode & S_IFMT
+        if kind == S_IFREG:
+            host.stream_close(host.stream_open(uri, Access.WRITE, Create.CREATE | Create.EXCLUSIVE, mode & 0o7777))
+        elif kind == S_IFDIR:
+            host.directory_create(b"dir:" + uri[5:], mode & 0o7777)
+        elif kind == S_IFLNK:
+            host.symlink_create(uri, target)
+        else:
+            host.node_create(uri, mode)
+        inode = self.lookup(name, None)
+        if inode is None:
+            raise SyscallError(Errno.ENOENT)
+        if kind != S_IFLNK and inode.mode & 0o7777 != mode & 0o7777:
+            inode.change(mode=mode & 0o7777)
+            inode.refresh()
+        return inode
+
+    def link(self, name: bytes, inode: Inode) -> None:
+        assert isinstance(inode, HostBacked)
+        self.volume.host.stream_link(inode.uri(), self.child_uri(name))
+
+    def remove(self, name: bytes, inode: Inode) -> None:
+        uri = self.child_uri(name)
+        self.volume.host.stream_delete(b"dir:" + uri[5:] if inode.is_directory else uri)
+
+    def move(self, name: bytes, inode: Inode, target: Directory, new_name: bytes, replaced: Inode | None) -> None:
+        assert isinstance(target, HostDirectory)
+        self.volume.host.stream_rename(self.child_uri(name), target.child_uri(new_name))
+        inode.parent = target
+        inode.name = new_name
+
+    def exchange(self, name: bytes, inode: Inode, target: Directory, other_name: bytes, other: Inode) -> None:
+        assert isinstance(target, HostDirectory)
+        self.volume.host.stream_rename(self.child_uri(name), target.child_uri(other_name), 2)
+        inode.parent, inode.name = target, other_name
+        other.parent, other.name = self, name

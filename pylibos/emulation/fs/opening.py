@@ -1,0 +1,149 @@
+"""open: from a path and flags to an open of an inode, with Linux's order of checks.
+
+Owns the rules of O_CREAT, O_EXCL, O_DIRECTORY, O_NOFOLLOW, O_TRUNC, O_TMPFILE, O_PATH; the I/O manager does the open itself.
+Sources: Linux fs/namei.c (open_last_lookups, do_open, may_open, do_tmpfile), fs/open.c (build_open_flags), open(2), openat2(2).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pylibos.abi.errno import Errno
+from pylibos.abi.files import (
+    O_ACCMODE,
+    O_CLOEXEC,
+    O_CREAT,
+    O_DIRECTORY,
+    O_EXCL,
+    O_NOATIME,
+    O_NOFOLLOW,
+    O_PATH,
+    O_TMPFILE_BIT,
+    O_TRUNC,
+    S_IFBLK,
+    S_IFCHR,
+    S_IFMT,
+    S_IFSOCK,
+)
+from pylibos.emulation.errors import SyscallError
+from pylibos.emulation.fs.inode import Directory, Inode, path_of
+from pylibos.emulation.fs.names import create_file, may_change, new_attributes
+from pylibos.emulation.fs.notify import IN_OPEN, notify_change
+from pylibos.emulation.fs.permission import owner_or_capable, permitted
+
+if TYPE_CHECKING:
+    from pylibos.emulation.fs.filesystem import FileSystem
+    from pylibos.emulation.process.thread import Thread
+
+_MASKS: Final = (4, 2, 6, 6)
+"""Permission asked for by access mode; mode 3 (no read or write, ioctl only) asks for both."""
+
+_SLOW: Final = O_CREAT | O_DIRECTORY | O_NOFOLLOW | O_PATH | O_TMPFILE_BIT | O_NOATIME | O_TRUNC
+_WITH_PATH: Final = O_PATH | O_CLOEXEC | O_DIRECTORY | O_NOFOLLOW
+
+
+def open_path(thread: Thread, base: Inode | None, path: bytes, flags: int, mode: int, rules: int = 0) -> Any:
+    """Open path: Install, or a generator when it must wait (FIFO). flags as the guest gave them; rules: RESOLVE_* of openat2."""
+    executive = thread.process.executive
+    files = executive.files
+    if not flags & _SLOW and not rules:
+        inode = files.find(thread, base, path)
+        if inode.is_regular:
+            mask = _MASKS[flags & O_ACCMODE]
+            if mask & 2 and inode.volume.read_only:
+                raise SyscallError(Errno.EROFS)
+            if not permitted(inode, thread.process.credentials, mask):
+                raise SyscallError(Errno.EACCES)
+            if inode.watches is not None or (inode.parent is not None and inode.parent.watches is not None):
+                notify_change(inode, IN_OPEN)
+            return executive.io.open(thread, inode, flags, b"")
+        return open_inode(thread, inode, flags)
+    if flags & O_PATH:
+        flags &= _WITH_PATH
+    elif flags & O_TMPFILE_BIT:
+        return _open_unnamed(thread, base, path, flags, mode, rules)
+    if flags & O_CREAT:
+        if flags & O_DIRECTORY:
+            raise SyscallError(Errno.EINVAL)
+        return _open_or_create(thread, files, base, path, flags, mode, rules)
+    follow = not flags & O_NOFOLLOW
+    location = files.look_by_rules(thread, base, path, follow, rules) if rules else files.look(thread, base, path, follow)
+    if location.inode is None:
+        raise SyscallError(Errno.ENOENT)
+    return open_inode(thread, location.inode, flags)
+
+
+def open_inode(thread: Thread, inode: Inode, flags: int, *, created: bool = False) -> Any:
+    """Open an inode already found. created: by this very call, so permission bits do not matter."""
+    if inode.is_symlink and not flags & O_PATH:
+        raise SyscallError(Errno.ENOTDIR if flags & O_DIRECTORY else Errno.ELOOP)
+    if inode.is_directory:
+        if flags & O_CREAT:
+            raise SyscallError(Errno.EISDIR)
+    elif flags & O_DIRECTORY:
+        raise SyscallError(Errno.ENOTDIR)
+    executive = thread.process.executive
+    if not flags & O_PATH and not created:
+        _check(thread, inode, flags)
+    if inode.watches is not None or (inode.parent is not None and inode.parent.watches is not None):
+        notify_change(inode, IN_OPEN)
+    plain = inode.is_regular and not flags & O_PATH
+    return executive.io.open(thread, inode, flags, b"" if plain else path_of(inode, thread.process.fs.root))
+
+
+def _check(thread: Thread, inode: Inode, flags: int) -> None:
+    mask = _MASKS[flags & O_ACCMODE] | (2 if flags & O_TRUNC else 0)
+    credentials = thread.process.credentials
+    kind = inode.mode & S_IFMT
+    if mask & 2:
+        if inode.is_directory:
+            raise SyscallError(Errno.EISDIR)
+        if inode.volume.read_only and inode.is_regular:
+            raise SyscallError(Errno.EROFS)
+    if kind in {S_IFCHR, S_IFBLK} and inode.volume.no_device:
+        raise SyscallError(Errno.EACCES)
+    if not permitted(inode, credentials, mask):
+        raise SyscallError(Errno.EACCES)
+    if flags & O_NOATIME and not owner_or_capable(inode, credentials):
+        raise SyscallError(Errno.EPERM)
+    if kind == S_IFSOCK:
+        raise SyscallError(Errno.ENXIO)
+
+
+def _open_or_create(
+    thread: Thread, files: FileSystem, base: Inode | None, path: bytes, flags: int, mode: int, rules: int
+) -> Any:
+    if path[-1:] == b"/":
+        files.parent(thread, base, path)
+        raise SyscallError(Errno.EISDIR)
+    follow = not flags & (O_EXCL | O_NOFOLLOW)
+    location = files.look_by_rules(thread, base, path, follow, rules) if rules else files.look(thread, base, path, follow)
+    inode = location.inode
+    if inode is not None:
+        if flags & O_EXCL:
+            raise SyscallError(Errno.EEXIST)
+        return open_inode(thread, inode, flags)
+    directory = location.parent
+    assert isinstance(directory, Directory)
+    inode = create_file(files, thread, directory, location.name, mode & 0o7777)
+    return open_inode(thread, inode, flags & ~(O_TRUNC | O_CREAT), created=True)
+
+
+def _open_unnamed(
+    thread: Thread, base: Inode | None, path: bytes, flags: int, mode: int, rules: int
+) -> Any:
+    """O_TMPFILE: a regular file in path's file system, without a name until linkat gives it one."""
+    if not flags & O_DIRECTORY or not flags & 3:
+        raise SyscallError(Errno.EINVAL)
+    files = thread.process.executive.files
+    directory = files.look_by_rules(thread, base, path, True, rules).inode
+    if directory is None:
+        raise SyscallError(Errno.ENOENT)
+    if not isinstance(directory, Directory):
+        raise SyscallError(Errno.ENOTDIR)
+    may_change(directory, thread.process.credentials)
+    mode, uid, gid = new_attributes(directory, mode & 0o7777, thread)
+    inode = directory.make_unnamed(mode, uid, gid)
+    answer = thread.process.executive.io.open(thread, inode, flags & ~O_TRUNC, b"")
+    thread.process.executive.io.unlinked(inode)
+    return answer

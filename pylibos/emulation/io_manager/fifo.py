@@ -1,0 +1,124 @@
+"""FIFOs: named pipes whose content is a host pipe and whose opening rules are ours.
+
+The library OS keeps only an O_PATH handle of the pipe, which counts neither as reader nor as writer, so end of file and SIGPIPE are native.
+Whether somebody has the other end is asked of the guests' descriptor tables (an open of a FIFO is rare): every live guest descriptor of the
+pipe's identity, by access mode. An opener that must wait already holds its own end, so nothing written meanwhile is lost.
+
+    O_RDONLY   waits for a writer           O_RDONLY|O_NONBLOCK   never waits
+    O_WRONLY   waits for a reader           O_WRONLY|O_NONBLOCK   ENXIO without a reader
+    O_RDWR     never waits
+
+Source: fifo(7), Linux fs/pipe.c (fifo_open).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pylibos.abi.errno import Errno
+from pylibos.abi.files import O_ACCMODE, O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY
+from pylibos.emulation.errors import SyscallError
+from pylibos.emulation.object_manager.dispatcher import Event
+from pylibos.emulation.outcome import Install, Wait
+from pylibos.monitor.host_abi import Access, Create, HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pylibos.emulation.io_manager.device import IoRequest
+    from pylibos.emulation.io_manager.file_object import Key
+    from pylibos.emulation.outcome import Blocking
+    from pylibos.monitor.host_abi import HostABI, HostStream
+
+
+class FifoState:
+    """The pipe behind one FIFO inode."""
+
+    __slots__ = ("anchor", "key", "waiting_readers", "waiting_writers")
+
+    def __init__(self, anchor: HostStream, key: Key) -> None:
+        self.anchor = anchor
+        self.key = key
+        self.waiting_readers: list[Event] = []
+        self.waiting_writers: list[Event] = []
+
+
+def make_state(host: HostABI) -> FifoState:
+    """A new pipe of which only the name is kept."""
+    reader, writer = host.stream_open_pair(b"pipe:")
+    try:
+        anchor = host.stream_reopen(reader, Access.NONE)
+        attributes = host.stream_query_open(reader)
+    finally:
+        host.stream_close(reader)
+        host.stream_close(writer)
+    return FifoState(anchor, (attributes.device, attributes.inode))
+
+
+def count_ends(host: HostABI, host_pids: Iterable[int], key: Key) -> tuple[int, int]:
+    """(descriptors that read, descriptors that write) the pipe in all guests."""
+    readers = writers = 0
+    for pid in host_pids:
+        try:
+            numbers = host.descriptor_list(pid)
+        except HostError:
+            continue
+        for number in numbers:
+            try:
+                identity = host.descriptor_identity(pid, number)
+                if (identity.device, identity.inode) != key:
+                    continue
+                mode = host.descriptor_state(pid, number)[0] & O_ACCMODE
+            except HostError:
+                continue
+            readers += mode != O_WRONLY
+            writers += mode != O_RDONLY
+    return readers, writers
+
+
+def open_fifo(request: IoRequest, state: FifoState, host_pids: Iterable[int]) -> Install | Blocking:
+    """Open one end (or both). A generator when it may have to wait."""
+    host = request.thread.process.executive.host
+    mode = request.flags & O_ACCMODE
+    nonblocking = Create.NONBLOCK if request.flags & O_NONBLOCK else Create.OPEN
+    close_on_exec = bool(request.flags & O_CLOEXEC)
+    if mode == O_RDWR:
+        stream = host.stream_reopen(state.anchor, Access.READ_WRITE, nonblocking)
+        _release(state.waiting_readers)
+        _release(state.waiting_writers)
+        return Install(stream, close_on_exec)
+    reading = mode == O_RDONLY
+    readers, writers = count_ends(host, host_pids, state.key)
+    waiting_peers, waiting_own = (
+        (state.waiting_writers, state.waiting_readers) if reading else (state.waiting_readers, state.waiting_writers)
+    )
+    present = bool((writers if reading else readers) or waiting_peers)
+    if not present and nonblocking and not reading:
+        raise SyscallError(Errno.ENXIO)
+    stream = host.stream_reopen(state.anchor, Access.READ if reading else Access.WRITE, nonblocking)
+    _release(waiting_peers)
+    if present or nonblocking:
+        return Install(stream, close_on_exec)
+    return _wait_for_peer(host, stream, waiting_own, close_on_exec)
+
+
+def _release(waiting: list[Event]) -> None:
+    events = waiting[:]
+    waiting.clear()
+    for event in events:
+        event.set()
+
+
+def _wait_for_peer(host: HostABI, stream: HostStream, waiting: list[Event], close_on_exec: bool) -> Blocking:
+    event = Event()
+    waiting.append(event)
+    done = False
+    try:
+        yield Wait((event,))
+        done = True
+    finally:
+        if not done:
+            if event in waiting:
+                waiting.remove(event)
+            host.stream_close(stream)
+    return Install(stream, close_on_exec)

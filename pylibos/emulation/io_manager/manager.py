@@ -1,0 +1,265 @@
+"""The I/O manager (NT Io): opens inodes, recognises descriptors, gives up what no guest holds any more.
+
+Owns: ``inodes`` (backing stream identity -> inode; also written by the volumes), ``files`` (token identity -> FileObject), the drivers of
+device numbers, and the handles of unlinked files. The host kernel owns descriptor tables and closes natively, so objects are given up by
+*sweeping*: when a table has doubled since the last sweep, every live guest's descriptors are identified, and a token unseen in two sweeps
+(one might be on its way in a socket message), or content without a name, is closed.
+
+Must not know paths or permission (fs does that) nor system call numbers. Source: docs/contracts.md, "Descriptors".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pylibos.abi.errno import Errno
+from pylibos.abi.files import (
+    AT_FDCWD,
+    O_ACCMODE,
+    O_APPEND,
+    O_CLOEXEC,
+    O_NONBLOCK,
+    O_PATH,
+    O_RDONLY,
+    O_TRUNC,
+    S_IFBLK,
+    S_IFCHR,
+    S_IFDIR,
+    S_IFIFO,
+    S_IFMT,
+    S_IFREG,
+)
+from pylibos.emulation.errors import SyscallError
+from pylibos.emulation.io_manager.device import DeviceObject, DriverObject, IoRequest, MajorFunction
+from pylibos.emulation.io_manager.fifo import FifoState, make_state, open_fifo
+from pylibos.emulation.io_manager.file_object import FileKind, FileObject, Key
+from pylibos.emulation.outcome import Install
+from pylibos.monitor.host_abi import Access, Create, HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pylibos.emulation.fs.inode import Inode
+    from pylibos.emulation.process.thread import Thread
+    from pylibos.monitor.host_abi import HostABI, HostStream
+
+SWEEP_MINIMUM: Final = 256
+"""Tokens (or unlinked files) below this are not worth looking for: each is one descriptor of ours."""
+
+REGISTRY_MINIMUM: Final = 20_000
+"""Backing identities kept before those of closed lower files are dropped."""
+
+_ACCESS: Final = (Access.READ, Access.WRITE, Access.READ_WRITE, Access.READ)
+_PLAIN: Final = Create.OPEN
+
+class IoManager:
+    """Opens and descriptors of one sandbox. ``live_guests`` tells the host pids of live guest processes (the runtime or Ps sets it)."""
+
+    def __init__(self, host: HostABI, live_guests: Callable[[], Iterable[int]] | None = None) -> None:
+        self.host = host
+        self.inodes: dict[Key, Inode] = {}
+        self.files: dict[Key, FileObject] = {}
+        self.live_guests = live_guests
+        self.device_numbers: dict[tuple[int, int], Callable[[Thread, int], HostStream]] = {}
+        """(S_IFCHR or S_IFBLK, dev_t) -> opener, for nodes made with mknod."""
+        self.orphans: dict[Key, Inode] = {}
+        self._sweep_files_at = SWEEP_MINIMUM
+        self._sweep_orphans_at = SWEEP_MINIMUM
+        self._prune_at = REGISTRY_MINIMUM
+        create = MajorFunction.CREATE
+        directory = DriverObject("Directory", {create: self._open_directory})
+        path = DriverObject("Path", {create: self._open_path})
+        fifo = DriverObject("Npfs", {create: self._open_fifo})
+        node = DriverObject("Node", {create: self._open_node})
+        self.drivers = {driver.name: driver for driver in (directory, path, fifo, node)}
+        self._path_device = DeviceObject("\\Device\\Path", path)
+        node_device = DeviceObject("\\Device\\Node", node)
+        self._devices = {
+            S_IFDIR: DeviceObject("\\Device\\Directory", directory),
+            S_IFIFO: DeviceObject("\\Device\\NamedPipe", fifo),
+            S_IFCHR: node_device,
+            S_IFBLK: node_device,
+        }
+
+    # -- opening -----------------------------------------------------------------------------------------------------------
+    def open(self, thread: Thread, inode: Inode, flags: int, path: bytes) -> Any:
+        """Open an inode the caller may open like that: Install, or a generator (FIFO). flags: O_* of the guest, without O_CREAT."""
+        if flags & O_PATH:
+            return self._path_device.call(IoRequest(MajorFunction.CREATE, thread, inode, flags, path))
+        kind = inode.mode & S_IFMT
+        if kind == S_IFREG:
+            create = _PLAIN
+            if flags & (O_TRUNC | O_APPEND | O_NONBLOCK):
+                create = create_bits(flags)
+            if len(self.inodes) >= self._prune_at:
+                self.prune()
+            stream = inode.open_stream(thread, _ACCESS[flags & O_ACCMODE], create)
+            return Install(stream, flags & O_CLOEXEC != 0)
+        device = self._devices.get(kind)
+        if kind != S_IFDIR and hasattr(inode, "open_device"):  # a pipe or terminal behind a /proc/PID/fd link opens itself
+            device = self._devices[S_IFCHR]
+        if device is None:
+            raise SyscallError(Errno.ENXIO)
+        return device.call(IoRequest(MajorFunction.CREATE, thread, inode, flags, path))
+
+    def _open_directory(self, request: IoRequest) -> Install:
+        return self._token(b"token:dir", FileKind.DIRECTORY, request)
+
+    def _open_path(self, request: IoRequest) -> Install:
+        return self._token(b"token:path", FileKind.PATH, request)
+
+    def _token(self, uri: bytes, kind: FileKind, request: IoRequest) -> Install:
+        if len(self.files) >= self._sweep_files_at:
+            self.sweep()
+        host = self.host
+        stream = host.stream_open(uri, Access.READ)
+        attributes = host.stream_query_open(stream)
+        key = (attributes.device, attributes.inode)
+        stale = self.files.pop(key, None)
+        if stale is not None and stale.stream is not None:
+            host.stream_close(stale.stream)
+        self.files[key] = FileObject(kind, key, request.inode, request.path, request.flags, stream)
+        return Install(stream, request.flags & O_CLOEXEC != 0, keep=True)
+
+    def _open_fifo(self, request: IoRequest) -> Any:
+        inode = request.inode
+        state = getattr(inode, "extra", None)
+        if not isinstance(state, FifoState):
+            if not hasattr(inode, "extra"):  # a FIFO of a host directory: its content is the host's
+                raise SyscallError(Errno.ENXIO)
+            state = make_state(self.host)
+            inode.extra = state
+            self.inodes[state.key] = inode
+        return open_fifo(request, state, self.guests())
+
+    def _open_node(self, request: IoRequest) -> Install:
+        inode = request.inode
+        opener = getattr(inode, "open_device", None)
+        if opener is None:
+            opener = self.device_numbers.get((inode.mode & S_IFMT, inode.rdev))
+            if opener is None:
+                raise SyscallError(Errno.ENXIO)
+        stream = opener(request.thread, request.flags)
+        if isinstance(stream, Install):
+            return Install(stream.stream, request.flags & O_CLOEXEC != 0, stream.keep)
+        return Install(stream, request.flags & O_CLOEXEC != 0)
+
+    # -- descriptors ---------------------------------------------------------------------------------------------------------
+    def describe(self, thread: Thread, fd: int) -> FileObject:
+        """What a guest descriptor is. Raises EBADF (as SyscallError or HostError)."""
+        identity = self.host.descriptor_identity(thread.host_tid, fd)
+        key = (identity.device, identity.inode)
+        file = self.files.get(key)
+        if file is not None:
+            return file
+        inode = self.inodes.get(key)
+        if inode is not None:
+            return FileObject(FileKind.FILE, key, inode)
+        return FileObject(FileKind.FOREIGN, key, mode=identity.mode)
+
+    def inode_of(self, thread: Thread, fd: int) -> Inode | None:
+        """The inode behind a guest descriptor, O_PATH included; None for a foreign one. Raises EBADF."""
+        identity = self.host.descriptor_identity(thread.host_tid, fd)
+        key = (identity.device, identity.inode)
+        file = self.files.get(key)
+        return file.inode if file is not None else self.inodes.get(key)
+
+    def base(self, thread: Thread, dirfd: int, path: bytes) -> Inode | None:
+        """Where a path starts: None for AT_FDCWD (or when path is absolute, whatever dirfd is). Raises EBADF, ENOTDIR."""
+        if dirfd == AT_FDCWD or path[:1] == b"/":
+            return None
+        inode = self.inode_of(thread, dirfd)
+        if inode is None:
+            raise SyscallError(Errno.ENOTDIR)
+        return inode
+
+    def access_of(self, thread: Thread, fd: int) -> int:
+        """O_ACCMODE bits of a guest descriptor; O_PATH when it is one. Raises EBADF."""
+        return self.host.descriptor_state(thread.host_tid, fd)[0] & (O_ACCMODE | O_PATH)
+
+    def require_writable(self, thread: Thread, fd: int) -> None:
+        """Raise EBADF unless the guest may write through fd."""
+        if self.access_of(thread, fd) in {O_RDONLY, O_PATH}:
+            raise SyscallError(Errno.EBADF)
+
+    # -- giving up -------------------------------------------------------------------------------------------------------------
+    def guests(self) -> list[int]:
+        """Host pids of live guest processes."""
+        return list(self.live_guests()) if self.live_guests is not None else []
+
+    def unlinked(self, inode: Inode) -> None:
+        """An inode lost its last name: its content goes once no guest has it open."""
+        key = getattr(inode, "stream_key", None)
+        if key is None or getattr(inode, "stream", None) is None:
+            return
+        self.orphans[key] = inode
+        if len(self.orphans) >= self._sweep_orphans_at:
+            self.sweep()
+
+    def live_keys(self) -> set[Key]:
+        """Identities of everything any guest has open now."""
+        host = self.host
+        keys: set[Key] = set()
+        for pid in self.guests():
+            try:
+                numbers = host.descriptor_list(pid)
+            except HostError:
+                continue
+            for number in numbers:
+                try:
+                    identity = host.descriptor_identity(pid, number)
+                except HostError:
+                    continue
+                keys.add((identity.device, identity.inode))
+        return keys
+
+    def sweep(self) -> None:
+        """Close tokens and nameless contents that no guest holds."""
+        if self.live_guests is None:
+            self._sweep_files_at = 2 * len(self.files) + SWEEP_MINIMUM
+            self._sweep_orphans_at = 2 * len(self.orphans) + SWEEP_MINIMUM
+            return
+        live = self.live_keys()
+        for key, file in tuple(self.files.items()):
+            if key in live:
+                file.missed = False
+            elif file.missed:
+                self._give_up(key, file)
+            else:
+                file.missed = True
+        for key, inode in tuple(self.orphans.items()):
+            if inode.nlink:
+                del self.orphans[key]
+            elif key not in live:
+                del self.orphans[key]
+                self.inodes.pop(key, None)
+                inode.drop_content()  # type: ignore[attr-defined]  # only such inodes are entered by unlinked()
+        self._sweep_files_at = max(SWEEP_MINIMUM, 2 * len(self.files))
+        self._sweep_orphans_at = max(SWEEP_MINIMUM, 2 * len(self.orphans))
+
+    def _give_up(self, key: Key, file: FileObject) -> None:
+        del self.files[key]
+        if file.queue is not None:
+            file.queue.close()
+        if file.stream is not None:
+            self.host.stream_close(file.stream)
+
+    def prune(self) -> None:
+        """Drop identities of files that are neither open nor backed by a stream of ours."""
+        live = self.live_keys()
+        for key, inode in tuple(self.inodes.items()):
+            if key not in live and getattr(inode, "stream_key", None) != key and not isinstance(getattr(inode, "extra", None), FifoState):
+                del self.inodes[key]
+        self._prune_at = max(REGISTRY_MINIMUM, 2 * len(self.inodes))
+
+
+def create_bits(flags: int) -> Create:
+    """The host ABI's Create bits for O_TRUNC, O_APPEND, O_NONBLOCK; O_TRUNC only on what is opened for writing or says so."""
+    create = Create.OPEN
+    if flags & O_TRUNC:
+        create |= Create.TRUNCATE
+    if flags & O_APPEND:
+        create |= Create.APPEND
+    if flags & O_NONBLOCK:
+        create |= Create.NONBLOCK
+    return create

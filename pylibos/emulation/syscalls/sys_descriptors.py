@@ -1,0 +1,228 @@
+"""Calls on descriptors the guest already holds: synchronising, duplicating, moving bytes between them, locks, terminal questions, inotify.
+
+Most are executed by the host kernel (FORWARD): the descriptor is the whole authority, and pointers they have carry none (offsets,
+vectors of own memory). Those with pointers are routed TRACE, those with registers only NOTIFY. ioctl is a list of commands, never a
+passage: everything not named here is ENOTTY. Sources: fcntl(2), ioctl_tty(2), sendfile(2), splice(2), inotify(7); docs/contracts.md.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pylibos.abi.errno import Errno
+from pylibos.abi.files import O_CLOEXEC, O_NONBLOCK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK
+from pylibos.emulation.errors import SyscallError
+from pylibos.emulation.fs.notify import (
+    IN_ALL_EVENTS,
+    IN_DONT_FOLLOW,
+    IN_MASK_ADD,
+    IN_MASK_CREATE,
+    IN_ONESHOT,
+    IN_ONLYDIR,
+    NotifyQueue,
+)
+from pylibos.emulation.fs.permission import require
+from pylibos.emulation.io_manager.file_object import FileKind, FileObject
+from pylibos.emulation.outcome import FORWARD, Forward, Install
+from pylibos.emulation.syscalls.params import Fd, Flags, Int, UInt, ULong, UserPath
+from pylibos.emulation.syscalls.table import Route, Support, fallback, forwarded, syscall
+from pylibos.monitor.host_abi import Create
+
+if TYPE_CHECKING:
+    from pylibos.emulation.process.thread import Thread
+
+# -- executed by the host kernel ---------------------------------------------------------------------------------------------
+for _name, _number, _why in (
+    ("fsync", 74, "content of a granted descriptor"),
+    ("fdatasync", 75, "content of a granted descriptor"),
+    ("syncfs", 306, "the file system of a granted descriptor"),
+    ("flock", 73, "a lock on the content of a granted descriptor"),
+    ("dup3", 292, "one more number for what the guest holds"),
+    ("close_range", 436, "gives up what the guest holds"),
+    ("fadvise64", 221, "advice on a granted descriptor"),
+    ("readahead", 187, "advice on a granted descriptor"),
+    ("sync_file_range", 277, "content of a granted descriptor"),
+    ("tee", 276, "between pipes the guest holds"),
+):
+    forwarded(_name, _number, route=Route.NOTIFY, why=_why)
+
+for _name, _number, _why in (
+    ("sendfile", 40, "between granted descriptors; the pointer is an offset"),
+    ("splice", 275, "between granted descriptors; the pointers are offsets"),
+    ("vmsplice", 278, "own memory into a pipe the guest holds"),
+    ("copy_file_range", 326, "between granted descriptors; the pointers are offsets"),
+):
+    forwarded(_name, _number, route=Route.TRACE, why=_why)
+
+
+@syscall("sync", number=162)
+def sys_sync(thread: Thread) -> None:
+    """sync(2): the guest's files are in memory or written through; syncing the whole host is not its business."""
+
+
+# -- fcntl -----------------------------------------------------------------------------------------------------------------
+F_SETOWN: Final = 8
+F_GETOWN: Final = 9
+F_SETSIG: Final = 10
+F_GETSIG: Final = 11
+F_SETOWN_EX: Final = 15
+F_GETOWN_EX: Final = 16
+F_SETLEASE: Final = 1024
+F_GETLEASE: Final = 1025
+F_NOTIFY: Final = 1026
+F_GET_RW_HINT: Final = 1035
+F_SET_FILE_RW_HINT: Final = 1038
+F_UNLCK: Final = 2
+
+
+@fallback("fcntl", number=72)
+def sys_fcntl(thread: Thread, fd: Fd, command: Int, argument: ULong) -> int:
+    """fcntl(2): commands the filter does not let through. Signal-driven I/O, leases and directory notification are not offered."""
+    thread.process.executive.host.descriptor_identity(thread.host_tid, fd)  # EBADF first
+    if command in {F_GETOWN, F_GETSIG}:
+        return 0
+    if command == F_GETLEASE:
+        return F_UNLCK
+    if command in {F_SETLEASE, F_NOTIFY}:
+        raise SyscallError(Errno.EAGAIN if command == F_SETLEASE else Errno.EINVAL)
+    if command in {F_SETOWN, F_SETSIG, F_SETOWN_EX, F_GETOWN_EX}:
+        raise SyscallError(Errno.EPERM if command != F_GETOWN_EX else Errno.EINVAL)
+    raise SyscallError(Errno.EINVAL)
+
+
+# -- ioctl -----------------------------------------------------------------------------------------------------------------
+FIONCLEX: Final = 0x5450
+FIOCLEX: Final = 0x5451
+FIONBIO: Final = 0x5421
+FIOASYNC: Final = 0x5452
+FIONREAD: Final = 0x541B
+FIGETBSZ: Final = 2
+FS_IOC_GETFLAGS: Final = 0x80086601
+TIOCSTI: Final = 0x5412
+
+_ANY: Final = frozenset((FIOCLEX, FIONCLEX, FIONBIO))
+"""Of any descriptor. FIONBIO's pointer is an int that carries no authority."""
+
+_TERMINAL: Final = frozenset(
+    (
+        0x5401,  # TCGETS
+        0x5402,  # TCSETS
+        0x5403,  # TCSETSW
+        0x5404,  # TCSETSF
+        0x5405,  # TCGETA
+        0x5406,  # TCSETA
+        0x5407,  # TCSETAW
+        0x5408,  # TCSETAF
+        0x5409,  # TCSBRK
+        0x540A,  # TCXONC
+        0x540B,  # TCFLSH
+        0x540C,  # TIOCEXCL
+        0x540D,  # TIOCNXCL
+        0x540E,  # TIOCSCTTY
+        0x540F,  # TIOCGPGRP
+        0x5410,  # TIOCSPGRP
+        0x5411,  # TIOCOUTQ
+        0x5413,  # TIOCGWINSZ
+        0x5414,  # TIOCSWINSZ
+        0x541B,  # FIONREAD
+        0x5422,  # TIOCNOTTY
+        0x5425,  # TCSBRKP
+        0x5429,  # TIOCGSID
+        0x542A,  # TCGETS2
+        0x542B,  # TCSETS2
+        0x542C,  # TCSETSW2
+        0x542D,  # TCSETSF2
+        0x80045430,  # TIOCGPTN
+        0x40045431,  # TIOCSPTLCK
+        0x80045439,  # TIOCGPTLCK
+        0x80045438,  # TIOCGPKT
+        0x5420,  # TIOCPKT
+    )
+)
+"""Of a terminal the guest holds. Not here: TIOCSTI (types for others), TIOCLINUX, TIOCCONS, TIOCGPTPEER (opens by name)."""
+
+_SOCKET: Final = frozenset((0x8905, 0x5411, 0x541B, 0x8906, 0x8907))
+"""SIOCATMARK, TIOCOUTQ (SIOCOUTQ), FIONREAD (SIOCINQ), SIOCGSTAMP, SIOCGSTAMPNS: of a socket the guest holds."""
+
+
+@syscall("ioctl", number=16, support=Support.PARTIAL, note="close-on-exec, non-blocking, bytes waiting, terminals; nothing else")
+def sys_ioctl(thread: Thread, fd: Fd, command: UInt, argument: ULong) -> Forward | int:
+    """ioctl(2). Forwarded commands read or write only the guest's own memory. Raises EBADF, ENOTTY."""
+    if command in _ANY:
+        return FORWARD
+    identity = thread.process.executive.host.descriptor_identity(thread.host_tid, fd)
+    kind = identity.mode & S_IFMT
+    if kind == S_IFCHR:
+        if command in _TERMINAL:
+            return FORWARD
+    elif kind == S_IFSOCK:
+        if command in _SOCKET:
+            return FORWARD
+    elif command == FIONREAD and (kind in {S_IFREG, S_IFIFO, 0}):
+        return FORWARD
+    raise SyscallError(Errno.ENOTTY)
+
+
+# -- inotify ---------------------------------------------------------------------------------------------------------------
+_INOTIFY_NOTE: Final = "events of names and attributes; not of native reads, writes and closes; pipe, not inotify, underneath"
+
+
+class InotifyFlags(Flags):
+    """Flags of inotify_init1."""
+
+    NONBLOCK = O_NONBLOCK
+    CLOEXEC = O_CLOEXEC
+
+
+def _inotify(thread: Thread, flags: int) -> Install:
+    executive = thread.process.executive
+    reader, writer = executive.host.stream_open_pair(b"pipe:", Create.NONBLOCK)
+    attributes = executive.host.stream_query_open(reader)
+    file = FileObject(FileKind.NOTIFY, (attributes.device, attributes.inode))
+    file.queue = NotifyQueue(executive.host, writer)
+    executive.io.files[file.key] = file
+    return Install(reader, bool(flags & O_CLOEXEC))
+
+
+@syscall("inotify_init", number=253, support=Support.PARTIAL, note=_INOTIFY_NOTE)
+def sys_inotify_init(thread: Thread) -> Install:
+    """inotify_init(2)."""
+    return _inotify(thread, 0)
+
+
+@syscall("inotify_init1", number=294, support=Support.PARTIAL, note=_INOTIFY_NOTE)
+def sys_inotify_init1(thread: Thread, flags: InotifyFlags) -> Install:
+    """inotify_init1(2)."""
+    return _inotify(thread, flags)
+
+
+def _queue(thread: Thread, fd: int) -> NotifyQueue:
+    queue = thread.process.executive.io.describe(thread, fd).queue
+    if queue is None:
+        raise SyscallError(Errno.EINVAL)
+    return queue
+
+
+@syscall("inotify_add_watch", number=254, support=Support.PARTIAL, note=_INOTIFY_NOTE)
+def sys_inotify_add_watch(thread: Thread, fd: Fd, path: UserPath, mask: UInt) -> int:
+    """inotify_add_watch(2): the watch number. Raises EEXIST, EINVAL, ENOTDIR, EACCES."""
+    if not mask & IN_ALL_EVENTS or (mask & IN_MASK_ADD and mask & IN_MASK_CREATE):
+        raise SyscallError(Errno.EINVAL)
+    queue = _queue(thread, fd)
+    inode = thread.process.executive.files.find(thread, None, path, not mask & IN_DONT_FOLLOW)
+    if mask & IN_ONLYDIR and not inode.is_directory:
+        raise SyscallError(Errno.ENOTDIR)
+    require(inode, thread.process.credentials, 4)
+    number = queue.add(
+        inode, mask & (IN_ALL_EVENTS | IN_ONESHOT), extend=bool(mask & IN_MASK_ADD), create=bool(mask & IN_MASK_CREATE)
+    )
+    if number is None:
+        raise SyscallError(Errno.EEXIST)
+    return number
+
+
+@syscall("inotify_rm_watch", number=255, support=Support.PARTIAL, note=_INOTIFY_NOTE)
+def sys_inotify_rm_watch(thread: Thread, fd: Fd, number: Int) -> None:
+    """inotify_rm_watch(2)."""
+    if not _queue(thread, fd).remove(number):
+        raise SyscallError(Errno.EINVAL)
