@@ -18,7 +18,7 @@
 #define NR_mmap 9
 #define NR_mprotect 10
 #define NR_munmap 11
-#define NR_dup2 33
+#define NR_fcntl 72
 #define NR_sendmsg 46
 #define NR_clone 56
 #define NR_execve 59
@@ -255,7 +255,7 @@ static __attribute__((noreturn)) void start_guest(struct init_block *b, char *bl
         argv[i] += (uint64_t)block;
     for (uint64_t i = 0; i < b->envp_count; i++)
         envp[i] += (uint64_t)block;
-    if (b->passage && call3(NR_dup2, INIT_CONTROL_FD, b->passage, 0) < 0)
+    if (b->passage && call3(NR_fcntl, INIT_CONTROL_FD, 0 /* F_DUPFD */, b->passage) != (long)b->passage)
         leave(LOADER_FAILED);
     call3(NR_close, INIT_CONTROL_FD, 0, 0);
     call3(NR_setsid, 0, 0, 0);

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from pylibos.abi.syscall_numbers import NUMBERS
 from pylibos.emulation.config_manager.defaults import load_defaults
 from pylibos.emulation.config_manager.registry import Registry
+from pylibos.emulation.dispatch import dispatch
 from pylibos.emulation.executive import Executive
 from pylibos.emulation.fs.context import FsContext
 from pylibos.emulation.guest import FlatMemory
 from pylibos.emulation.process.table import ProcessTable
 from pylibos.emulation.process.thread import Thread
 from pylibos.emulation.security.credentials import Credentials
+from pylibos.emulation.syscalls import all as _table  # noqa: F401 - fills the table
 from pylibos.monitor.fake_guests import FakeGuest
 from pylibos.monitor.fake_host import FakeHost
 
@@ -60,3 +63,9 @@ class World:
     def reap(self, host_pid: int) -> None:
         """The parent has waited, as the host knows and the table does not."""
         del self.host.guests[host_pid]
+
+
+def call(thread: Thread, name: str, *arguments: int) -> Any:
+    """Make a system call by name through the real boundary: the result, -errno, or a control outcome."""
+    padded = tuple(argument & 0xFFFF_FFFF_FFFF_FFFF for argument in arguments) + (0,) * (6 - len(arguments))
+    return dispatch(thread, NUMBERS[name], padded)

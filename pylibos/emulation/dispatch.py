@@ -1,8 +1,8 @@
 """The system call boundary: number and raw registers in, an answer out. The only place where errors become numbers.
 
-Owns the translation SyscallError/HostError/StatusError -> -errno, the answer to unknown numbers (ENOSYS) and the containment of our own bugs:
-an unexpected exception is reported to the fault hook with its traceback and the guest gets EIO. Blocking handlers come back as
-generators; advance() and interrupt() run them one step at a time with the same translation. Must not know engines or registers.
+Owns the translation SyscallError, HostError, StatusError -> -errno, the answer to unknown numbers (ENOSYS) and the containment of our
+own bugs: an unexpected exception is reported to the fault hook with its traceback and the guest gets EIO. Blocking handlers come back
+as generators; advance() and interrupt() run them a step at a time with the same translation. Must not know engines or registers.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ class Composition:
 
     # -- building --------------------------------------------------------------------------------------------------
     def _mount(self, files: FileSystem) -> None:
-        from pylibos.emulation.fs.standard import standard_mounts
+        from pylibos.emulation.fs.standard import publish, standard_mounts
 
         plan: list[Plan] = []
         for mount in self.config.policy.mount_plan():
@@ -111,6 +111,7 @@ class Composition:
             files.mount_all(plan[1:])
         except HostError as error:
             raise PylibosError(f"cannot make the sandbox's file system: {os.strerror(error.errno)} {error.detail}") from error
+        publish(self.executive)
 
     def _credentials(self) -> Credentials:
         config = self.config

@@ -76,4 +76,3 @@ def register() -> None:
     for name in MISSING:
         if NUMBERS[name] not in TABLE:
             missing(name, NUMBERS[name])
-

@@ -44,7 +44,8 @@ def test_unknown_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "answer"), [(0, 0), (1, 17), (2, -int(Errno.EBADF)), (3, -int(Errno.EXDEV)), (4, -int(Errno.EIO)), (5, -int(Errno.EIO)), (6, -17)]
+    ("kind", "answer"),
+    [(0, 0), (1, 17), (2, -int(Errno.EBADF)), (3, -int(Errno.EXDEV)), (4, -int(Errno.EIO)), (5, -int(Errno.EIO)), (6, -17)],
 )
 def test_translation(kind: int, answer: int, faults: list[Exception]) -> None:
     @syscall("probe", number=NUMBER)
