@@ -33,8 +33,8 @@ from pylibos.abi.files import (
 )
 from pylibos.emulation.config_manager.defaults import DEVICES
 from pylibos.emulation.errors import SyscallError
-from pylibos.emulation.fs.inode import Inode, Symlink
-from pylibos.emulation.fs.synthetic import DeviceNode, StaticDirectory, SyntheticDirectory, SyntheticVolume
+from pylibos.emulation.fs.inode import Inode
+from pylibos.emulation.fs.synthetic import DeviceNode, StaticDirectory, StaticLink, SyntheticDirectory, SyntheticVolume
 from pylibos.monitor.host_abi import Access, Create, HostError
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _add_device(volume: DeviceVolume, root: StaticDirectory, key: Key) -> None:
             root.add(parent, directory)
     target = key.text("Target").encode("utf-8", "surrogateescape")
     if target:
-        directory.add(name, Symlink(volume, volume.new_number(), 0, 0, target))
+        directory.add(name, StaticLink(volume, target))
         return
     opener = _opener(volume, key.text("Driver"), name)
     directory.add(name, DeviceNode(volume, key.number("Major"), key.number("Minor"), opener, key.number("Mode", 0o666)))

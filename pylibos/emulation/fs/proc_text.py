@@ -296,7 +296,8 @@ def _device(text: bytes) -> int:
 def _mapped_file(inode: Inode | None, host_name: bytes, root: Inode) -> tuple[bytes, bytes, bytes]:
     """(device, inode number, path) of a mapping of a host file that stands for inode (None: nothing the view knows)."""
     if inode is None:
-        if host_name.startswith((b"/memfd:", b"/SYSV", b"/dev/zero")):  # the guest made these itself, natively
+        own = (b"/memfd:", b"/SYSV", b"/dev/zero")  # the guest made these itself, natively; the loader is ours
+        if host_name.startswith(own) and not host_name.startswith(b"/memfd:pylibos"):
             return b"00:01", b"1", host_name
         return b"00:00", b"0", b""
     device = b"%02x:%02x" % (device_major(inode.device), device_minor(inode.device))
