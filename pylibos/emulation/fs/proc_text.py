@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pylibos.abi.files import device_major, device_minor
-from pylibos.emulation.fs.devfs import DeviceVolume
 from pylibos.emulation.fs.inode import Inode, Volume, path_of
 from pylibos.monitor.host_abi import HostError
 
@@ -65,14 +64,14 @@ def comm_of(process: Process, thread: Thread | None) -> bytes:
 def stat(reader: Thread, process: Process, thread: Thread | None) -> bytes:
     """The 52 fields of stat."""
     usage = usage_of(process)
-    terminal = terminal_device(process)
+    foreground = process.executive.processes.guest_pid(usage.foreground_group)
     identifier = process.pid if thread is None else thread.tid
     fields = (
         process.parent_pid,
         process.pgid,
         process.sid,
-        terminal,
-        process.pgid if terminal else -1,
+        usage.terminal,
+        -1 if foreground is None else foreground,
         0x400000,  # flags: PF_RANDOMIZE, which every program has
         usage.minor_faults,
         0,
@@ -180,14 +179,6 @@ def list_text(mask: int) -> str:
             number = last
         number += 1
     return ",".join(ranges)
-
-
-def terminal_device(process: Process) -> int:
-    """tty_nr: the device number of the console when it is a terminal (all of the sandbox share it), else 0."""
-    for volume in process.executive.files.mounts:
-        if isinstance(volume, DeviceVolume):
-            return 0 if volume.terminal is None else volume.terminal.rdev
-    return 0
 
 
 # -- command line, names ------------------------------------------------------------------------------------------------------
