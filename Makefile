@@ -29,13 +29,13 @@ docs-fresh: ## fail when a generated page is stale
 	@if [ -e scripts/gen_syscall_docs.py ]; then PYTHONPATH=. $(PYTHON) scripts/gen_syscall_docs.py --check; fi
 
 unit: ## tests that run no guest
-	$(PYTHON) -m pytest -q tests/unit tests/property tests/architecture
+	./scripts/test -q tests/unit tests/property tests/architecture
 
 test: ## every test, as CI runs it
 	./scripts/test
 
 bench: ## the comparison with native and PRoot
-	./scripts/bench
+	./scripts/bench/bench
 
 clean: ## remove what building made in the checkout
 	rm -rf build dist ./*.egg-info pylibos/_build pylibos/tracer/_shim*.so .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -26,7 +26,7 @@ find_root() {
 is_ready() {
     stamp=$1/pylibos-$kind.ready
     [ -f "$stamp" ] && [ -x "$1/bin/python" ] || return 1
-    for source in "$root/pyproject.toml" "$root/scripts/make_environment.py" "$root"/c_shim/*; do
+    for source in "$root/pyproject.toml" "$root/scripts/make_environment.py" "$root"/c_shim/*.*; do
         [ "$source" -nt "$stamp" ] && return 1
     done
     state=$1

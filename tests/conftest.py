@@ -1,4 +1,4 @@
-"""What every test shares: where the checkout is, where the compiled parts are, and hypothesis without a database on disk."""
+"""What every test shares: where the checkout is, the fixtures that run guests, and hypothesis without a database on disk."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+pytest_plugins = ["tests.harness.plugin"]
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -1,4 +1,7 @@
-"""Socket constants. Pure data. Source: Linux 6.18 include/linux/{socket,net}.h, include/uapi/asm-generic/socket.h, include/uapi/linux/un.h."""
+"""Socket constants. Pure data.
+
+Source: Linux 6.18 include/linux/{socket,net}.h, include/uapi/asm-generic/socket.h, include/uapi/linux/un.h.
+"""
 
 from __future__ import annotations
 

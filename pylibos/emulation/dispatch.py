@@ -1,8 +1,8 @@
 """The system call boundary: number and raw registers in, an answer out. The only place where errors become numbers.
 
-Owns the translation SyscallError/HostError -> -errno, the answer to unknown numbers (ENOSYS) and the containment of our own bugs:
-an unexpected exception is reported to the fault hook with its traceback and the guest gets EIO. Blocking handlers come back as
-generators; advance() and interrupt() run them one step at a time with the same translation. Must not know engines or registers.
+Owns the translation SyscallError, HostError, StatusError -> -errno, the answer to unknown numbers (ENOSYS) and the containment of our
+own bugs: an unexpected exception is reported to the fault hook with its traceback and the guest gets EIO. Blocking handlers come back
+as generators; advance() and interrupt() run them a step at a time with the same translation. Must not know engines or registers.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from pylibos.abi.errno import Errno
+from pylibos.abi.ntstatus import ERRNO_OF
 from pylibos.emulation.errors import Interrupted, SyscallError
+from pylibos.emulation.object_manager.errors import StatusError
 from pylibos.emulation.outcome import Blocking, Exec, Forward, Install, Wait
 from pylibos.emulation.syscalls.table import ENTRIES, TABLE, Restart
 from pylibos.monitor.host_abi import HostError
@@ -68,6 +70,8 @@ def dispatch(thread: Thread, number: int, args: tuple[int, ...]) -> Answer | Blo
         return -int(error.errno)
     except HostError as error:
         return -error.errno
+    except StatusError as error:
+        return -int(ERRNO_OF[error.status])
     except Exception as fault:
         return internal_fault.report(thread, number, args, fault)
     return 0 if result is None else result
@@ -84,6 +88,8 @@ def advance(thread: Thread, number: int, blocking: Blocking, value: int | None =
         return -int(error.errno)
     except HostError as error:
         return -error.errno
+    except StatusError as error:
+        return -int(ERRNO_OF[error.status])
     except Exception as fault:
         return internal_fault.report(thread, number, (), fault)
 
@@ -102,6 +108,8 @@ def interrupt(thread: Thread, number: int, blocking: Blocking) -> Answer | Wait:
         return -int(error.errno)
     except HostError as error:
         return -error.errno
+    except StatusError as error:
+        return -int(ERRNO_OF[error.status])
     except Exception as fault:
         return internal_fault.report(thread, number, (), fault)
 
@@ -110,5 +118,5 @@ def cancel(blocking: Blocking) -> None:
     """Drop a waiting handler whose thread is gone; its finally clauses run, whatever they raise is of no interest any more."""
     try:
         blocking.close()
-    except (SyscallError, HostError, RuntimeError):
+    except (SyscallError, HostError, StatusError, RuntimeError):
         return

@@ -12,7 +12,6 @@ few distinct objects and a count; memory stays bounded.
 from __future__ import annotations
 
 import os
-import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,6 +78,8 @@ class Denial:
 
     def line(self) -> str:
         """The line a person sees."""
+        import shlex  # a run that is denied nothing does not wait for it
+
         path = escape(self.path)
         allow = f"  allow with: {self.hint} {shlex.quote(path)}" if self.hint else ""
         return f"pylibos: denied {self.operation} {path}  [rule: {escape(self.rule)}]{allow}  (pid {self.pid} {self.comm})"
@@ -196,7 +197,9 @@ class Audit:
             return
         # What is not there would not be there with a grant either: no news. The guest learns nothing from this.
         if decision.errno == ENOENT and not self._exists(path):
-            return
+            makes = operation in (Operation.CREATE, Operation.RENAME)
+            if not makes or not self._exists(path.rpartition(b"/")[0] or b"/"):
+                return
         self._total += 1
         if len(self._denials) >= _DISTINCT_LIMIT:
             self._unreported += 1

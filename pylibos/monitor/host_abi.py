@@ -15,7 +15,10 @@ URIs (bytes, because Linux path names are bytes):
     token:event         a new eventfd used only as a waitable host object
     pipe:               a new pipe; stream_open gives the reading end, stream_open_pair both
     unix:stream unix:dgram unix:seqpacket   a new pair of connected AF_UNIX sockets (stream_open_pair)
-    dev:null dev:zero dev:full              the host's harmless character devices
+    dev:null dev:zero dev:full dev:random dev:urandom   the host's harmless character devices
+    dev:ptmx            the master of a new pseudo terminal
+    guest:PID/FD        a new open of the pipe, terminal or memfd a guest descriptor (of host process PID) refers to; for the master of a
+                        pseudo terminal: its slave. Never more than the guest already has; ENXIO for sockets, EACCES for all else
     console:0 console:1 console:2           the sandbox's standard streams
 
 Errors: every method raises HostError(errno) and nothing else; errno is the host's, unchanged. A policy refusal is
@@ -155,6 +158,10 @@ class ProcessUsage:
     start_ns: int
     nice: int
     processor: int
+    terminal: int = 0
+    """Device number of the controlling terminal; 0 without one."""
+    foreground_group: int = -1
+    """Foreground process group of that terminal, by its host number; -1 without one."""
 
 
 class HostABI(Protocol):

@@ -63,7 +63,7 @@ def installable_descriptor(host: LinuxHost, stream: HostStream) -> int:
 
     Every way into a guest's table must pass through here: an open host directory in a guest would be a way out of its view.
     """
-    return host._installable(stream)  # noqa: SLF001
+    return host._installable(stream)
 
 
 def close_host(host: LinuxHost) -> None:

@@ -101,6 +101,11 @@ class Paths:
         The policy has been asked already (allow). May raise OSError as well as HostError.
         """
         flags |= os.O_NOFOLLOW | _O_CLOEXEC
+        if flags & os.O_DIRECTORY:
+            return self._open_directory(path, flags)
+        return self._open(path, flags, mode)
+
+    def _open(self, path: bytes, flags: int, mode: int = 0) -> int:
         if self._use_openat2:
             return self._native.openat2(AT_FDCWD, path, flags, mode, _RESOLVE)
         if path == b"/":
@@ -110,6 +115,19 @@ class Paths:
             return os.open(name, flags, mode, dir_fd=directory)
         finally:
             os.close(directory)
+
+    def _open_directory(self, path: bytes, flags: int) -> int:
+        """Linux says ENOTDIR of a link that stands for a directory; the host ABI always says ELOOP of a link."""
+        try:
+            return self._open(path, flags)
+        except (HostError, NotADirectoryError) as error:
+            if error.errno != ENOTDIR:
+                raise
+        link = self._open(path, os.O_PATH | os.O_NOFOLLOW | _O_CLOEXEC)
+        try:
+            raise HostError(ELOOP if stat.S_ISLNK(os.fstat(link).st_mode) else ENOTDIR)
+        finally:
+            os.close(link)
 
     def parent(self, path: bytes) -> tuple[int, bytes]:
         """(O_PATH descriptor of the directory that holds path, last component). HostError(EINVAL) for the root."""

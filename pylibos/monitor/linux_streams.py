@@ -78,7 +78,7 @@ _CREATE_FLAGS: Final = {
     int(Create.NONBLOCK): os.O_NONBLOCK,
 }
 _SOCKET_KINDS: Final = {b"stream": 1, b"dgram": 2, b"seqpacket": 5}
-_DEVICES: Final = {b"null", b"zero", b"full"}
+_DEVICES: Final = {b"null", b"zero", b"full", b"random", b"urandom"}
 
 _new_attributes = StreamAttributes.__new__
 
@@ -145,6 +145,7 @@ class LinuxStreams:
             b"pipe": self._open_pipe,
             b"dev": self._open_device,
             b"console": self._open_console,
+            b"guest": self._open_guest,
         }
 
     # -- opening ---------------------------------------------------------------------------------------------------
@@ -237,6 +238,8 @@ class LinuxStreams:
         return self._register(reader, _OWN)
 
     def _open_device(self, name: bytes, access: int, create: int, _mode: int) -> HostStream:
+        if name == b"ptmx":  # its slaves are reached only through the master: guest:PID/FD
+            return self._register(os.open(b"/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC), _FIXED)
         if name not in _DEVICES:
             raise HostError(ENXIO, "unknown device")
         flags = _FLAGS[access] | (_create_bits(create) & (os.O_APPEND | os.O_NONBLOCK))
@@ -246,6 +249,14 @@ class LinuxStreams:
         if name not in (b"0", b"1", b"2") or int(name) >= len(self._console):
             raise HostError(ENXIO, "unknown console")
         return self._register(fcntl.fcntl(self._console[int(name)], fcntl.F_DUPFD_CLOEXEC, 3), _FIXED)
+
+    def _open_guest(self, name: bytes, access: int, create: int, _mode: int) -> HostStream:
+        from pylibos.monitor.linux_reopen import reopen_guest  # imported late: rare
+
+        flags = _FLAGS.get(access)
+        if flags is None or create & (_CREATE | _EXCLUSIVE):
+            raise HostError(EINVAL)
+        return self._register(reopen_guest(name, flags | _create_bits(create), self._console), _FIXED)
 
     @host_call
     def stream_open_pair(self, uri: Uri, create: Create = Create.OPEN) -> tuple[HostStream, HostStream]:

@@ -109,14 +109,18 @@ class StaticDirectory(Directory):
 
     def add(self, name: bytes, inode: Inode) -> Inode:
         """Enter a name; the inode, for chaining."""
-        self.entries[name] = inode
-        inode.parent = self
-        inode.name = name
-        if inode.is_directory:
-            self.nlink += 1
-        self.record = None
-        self.packed = None
-        return inode
+        return _enter(self, name, inode)
+
+
+def _enter(directory: Directory, name: bytes, inode: Inode) -> Inode:
+    directory.entries[name] = inode
+    inode.parent = directory
+    inode.name = name
+    if inode.is_directory:
+        directory.nlink += 1
+    directory.record = None
+    directory.packed = None
+    return inode
 
 
 class SyntheticDirectory(Directory):
@@ -141,7 +145,9 @@ class SyntheticDirectory(Directory):
         self._names = names
         _stamp(self)
 
-    add = StaticDirectory.add
+    def add(self, name: bytes, inode: Inode) -> Inode:
+        """Enter a fixed name; the inode, for chaining."""
+        return _enter(self, name, inode)
 
     def lookup(self, name: bytes, thread: Thread | None) -> Inode | None:
         inode = self.entries.get(name)
@@ -212,6 +218,16 @@ class SyntheticFile(SyntheticInode):
             if not keep:
                 host.stream_close(stream)
         return opened
+
+
+class StaticLink(Symlink):
+    """A symbolic link with fixed text."""
+
+    __slots__ = ()
+
+    def __init__(self, volume: Volume, text: bytes) -> None:
+        super().__init__(volume, volume.new_number(), 0, 0, text)
+        _stamp(self)
 
 
 class SyntheticLink(Symlink):

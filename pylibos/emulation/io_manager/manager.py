@@ -96,6 +96,8 @@ class IoManager:
             stream = inode.open_stream(thread, _ACCESS[flags & O_ACCMODE], create)
             return Install(stream, flags & O_CLOEXEC != 0)
         device = self._devices.get(kind)
+        if kind != S_IFDIR and hasattr(inode, "open_device"):  # a pipe or terminal behind a /proc/PID/fd link opens itself
+            device = self._devices[S_IFCHR]
         if device is None:
             raise SyscallError(Errno.ENXIO)
         return device.call(IoRequest(MajorFunction.CREATE, thread, inode, flags, path))

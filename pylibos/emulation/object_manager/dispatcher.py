@@ -54,7 +54,7 @@ class DispatcherObject:
         self.waiters: dict[WaitBlock, None] = {}
         """Queued waits in arrival order (a dict for removal in O(1))."""
 
-    def signaled_for(self, owner: object) -> bool:  # noqa: ARG002 - only Mutant cares who asks
+    def signaled_for(self, owner: object) -> bool:
         """Whether a wait by owner would be satisfied now."""
         return self.signaled
 
@@ -105,7 +105,7 @@ class Event(DispatcherObject):
         self.signaled = False
         return previous
 
-    def satisfy(self, owner: object) -> None:  # noqa: ARG002
+    def satisfy(self, owner: object) -> None:
         if self.event_type is EventType.SYNCHRONIZATION:
             self.signaled = False
 
@@ -182,7 +182,7 @@ class Semaphore(DispatcherObject):
         self.offer()
         return previous
 
-    def satisfy(self, owner: object) -> None:  # noqa: ARG002
+    def satisfy(self, owner: object) -> None:
         self.count -= 1
         self.signaled = self.count > 0
 
@@ -224,7 +224,7 @@ class Timer(DispatcherObject):
         self._entry = None
         return True
 
-    def satisfy(self, owner: object) -> None:  # noqa: ARG002
+    def satisfy(self, owner: object) -> None:
         if self.event_type is EventType.SYNCHRONIZATION:
             self.signaled = False
 

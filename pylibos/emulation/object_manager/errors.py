@@ -1,6 +1,6 @@
 """The error of the NT side of the executive: an NTSTATUS, raised.
 
-Handlers of Linux calls translate it where the two worlds meet; it never reaches a guest as such.
+dispatch.py turns one that reaches the system call boundary into an errno (abi/ntstatus.py); it never reaches a guest as such.
 """
 
 from __future__ import annotations

@@ -157,7 +157,7 @@ class WaitQueue:
         if timeout_ns is not None and timeout_ns <= 0:
             pending.done = True
             return pending
-        pending._link(objects, None if timeout_ns is None else self.clock() + timeout_ns)  # noqa: SLF001 - same module
+        pending._link(objects, None if timeout_ns is None else self.clock() + timeout_ns)
         return pending
 
     def park(self, wait: Wait, resume: Callable[[PendingWait], None], owner: object) -> PendingWait:
@@ -184,12 +184,12 @@ class WaitQueue:
             if not all(target.signaled_for(owner) for target in objects):
                 return False
             for target in objects:
-                pending._take(target)  # noqa: SLF001 - same module
+                pending._take(target)
             pending.done, pending.result = True, 0
             return True
         for index, target in enumerate(objects):
             if target.signaled_for(owner):
-                pending._take(target)  # noqa: SLF001 - same module
+                pending._take(target)
                 pending.done, pending.result = True, index
                 return True
         return False

@@ -6,6 +6,8 @@ and no object is made per call. Must not know calls, files or policy. Source: th
 SYSCALL_DEFINE casts each register to the declared C type; the upper half of a register holding an int is ignored).
 """
 
+# ruff: noqa: ARG001 - every decoder has the signature Decode, used or not
+
 from __future__ import annotations
 
 import enum
@@ -225,7 +227,7 @@ def _flag_decoder(flags: type[Flags]) -> Decode:
     return decode
 
 
-def _pointer_decoder(pointer: type[OutPtr[Any]] | type[InPtr[Any]]) -> Decode:
+def _pointer_decoder(pointer: type[OutPtr[Any] | InPtr[Any]]) -> Decode:
     def decode(raw: int, thread: Thread) -> OutPtr[Any] | InPtr[Any]:
         return pointer(raw, thread.memory)
 

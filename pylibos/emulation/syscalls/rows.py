@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from pylibos.abi import fcntl, process
 from pylibos.abi.errno import Errno
 from pylibos.abi.filter_rules import Alternatives, ArgumentCheck, all_of, int_argument_in
 from pylibos.abi.syscall_numbers import NUMBERS
@@ -21,38 +22,32 @@ from pylibos.emulation.syscalls.table import Route, forwarded, refused
 FCNTL_DIRECT: Final = int_argument_in(
     1,
     (
-        0,  # F_DUPFD
-        1,  # F_GETFD
-        2,  # F_SETFD
-        3,  # F_GETFL
-        4,  # F_SETFL
-        5,  # F_GETLK
-        6,  # F_SETLK
-        7,  # F_SETLKW
-        36,  # F_OFD_GETLK
-        37,  # F_OFD_SETLK
-        38,  # F_OFD_SETLKW
-        1030,  # F_DUPFD_CLOEXEC
-        1031,  # F_SETPIPE_SZ
-        1032,  # F_GETPIPE_SZ
-        1033,  # F_ADD_SEALS
-        1034,  # F_GET_SEALS
+        fcntl.F_DUPFD,
+        fcntl.F_GETFD,
+        fcntl.F_SETFD,
+        fcntl.F_GETFL,
+        fcntl.F_SETFL,
+        fcntl.F_GETLK,
+        fcntl.F_SETLK,
+        fcntl.F_SETLKW,
+        fcntl.F_OFD_GETLK,
+        fcntl.F_OFD_SETLK,
+        fcntl.F_OFD_SETLKW,
+        fcntl.F_DUPFD_CLOEXEC,
+        fcntl.F_SETPIPE_SZ,
+        fcntl.F_GETPIPE_SZ,
+        fcntl.F_ADD_SEALS,
+        fcntl.F_GET_SEALS,
     ),
 )
 """Commands on the descriptor itself. Not here: F_SETOWN and F_SETSIG (name a process), leases and F_NOTIFY (name a file)."""
 
 CLONE_FORBIDDEN: Final = (
-    0x0002_0000  # CLONE_NEWNS
-    | 0x0200_0000  # CLONE_NEWCGROUP
-    | 0x0400_0000  # CLONE_NEWUTS
-    | 0x0800_0000  # CLONE_NEWIPC
-    | 0x1000_0000  # CLONE_NEWUSER
-    | 0x2000_0000  # CLONE_NEWPID
-    | 0x4000_0000  # CLONE_NEWNET
-    | 0x0080_0000  # CLONE_UNTRACED: the child would run without us
-    | 0x0000_2000  # CLONE_PTRACE
-    | 0x0000_8000  # CLONE_PARENT: the parent would be our init
-    | 0x0000_1000  # CLONE_PIDFD: a handle on a host process
+    (process.NAMESPACE_FLAGS & ~process.CLONE_NEWTIME)  # its bit belongs to the exit signal in clone(2)
+    | process.CLONE_UNTRACED  # the child would run without us
+    | process.CLONE_PTRACE
+    | process.CLONE_PARENT  # the parent would be our init
+    | process.CLONE_PIDFD  # a handle on a host process
 )
 CLONE_DIRECT: Final = all_of(ArgumentCheck(0, 0, CLONE_FORBIDDEN))
 
@@ -113,7 +108,7 @@ _DIRECT: Final[tuple[Direct, ...]] = (
 
 _DIRECT_CHECKED: Final[tuple[tuple[str, str, Alternatives, Route, Errno], ...]] = (
     ("fcntl", "commands on the descriptor itself; others are emulated", FCNTL_DIRECT, Route.NOTIFY, Errno.EINVAL),
-    ("sendto", "without an address; with one the peer is checked", SENDTO_DIRECT, Route.NOTIFY, Errno.EACCES),
+    ("sendto", "without an address; with one the peer is checked", SENDTO_DIRECT, Route.TRACE, Errno.EACCES),
     ("clone", "no name space, tracing, re-parenting or pidfd flags", CLONE_DIRECT, Route.REFUSED, Errno.EPERM),
 )
 

@@ -47,10 +47,7 @@ def sys_kill(thread: Thread, pid: Int, signal: Int) -> Forward | None:
         return _one(thread, target, signal)
     if pid == _INT_MIN:
         raise SyscallError(Errno.ESRCH)
-    if pid == -1:
-        targets = everyone(table, sender)
-    else:
-        targets = group_targets(table, -pid if pid else sender.pgid)
+    targets = everyone(table, sender) if pid == -1 else group_targets(table, -pid if pid else sender.pgid)
     if not targets:
         raise SyscallError(Errno.ESRCH)
     if not valid_signal(signal):

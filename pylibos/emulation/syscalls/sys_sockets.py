@@ -130,7 +130,7 @@ def sys_bind(thread: Thread, fd: Fd, address: Address, size: Int) -> Forward:
     return _forward_if_isolated(thread, name)
 
 
-@syscall("connect", number=42, route=Route.TRACE, support=Support.PARTIAL, note="no AF_UNIX path name has a server; others need a private network")
+@syscall("connect", number=42, route=Route.TRACE, support=Support.PARTIAL, note="no AF_UNIX path has a server; others need isolation")
 def sys_connect(thread: Thread, fd: Fd, address: Address, size: Int) -> Forward:
     """connect(2). Compare Linux net/unix/af_unix.c:unix_stream_connect().
 
@@ -179,7 +179,7 @@ def sys_setsockopt(thread: Thread, fd: Fd, level: Int, option: Int, value: Addre
     return FORWARD
 
 
-@syscall("getsockopt", number=55, route=Route.TRACE, support=Support.PARTIAL, note="as setsockopt; SO_PEERCRED shows the host's uid and gid")
+@syscall("getsockopt", number=55, route=Route.TRACE, support=Support.PARTIAL, note="as setsockopt; SO_PEERCRED shows host ids")
 def sys_getsockopt(thread: Thread, fd: Fd, level: Int, option: Int, value: Address, size: Address) -> Forward:
     """getsockopt(2): forwarded for levels that concern the socket itself. Raises: ENOPROTOOPT another level, SO_PEERPIDFD."""
     if level not in c.SOCKET_LEVELS or (level == c.SOL_SOCKET and option == c.SO_PEERPIDFD):

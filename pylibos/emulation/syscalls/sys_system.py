@@ -15,7 +15,7 @@ from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.process import machine
 from pylibos.emulation.security.capabilities import Capability
 from pylibos.emulation.syscalls.params import Address, Int, OutPtr
-from pylibos.emulation.syscalls.table import Route, Support, syscall
+from pylibos.emulation.syscalls.table import Route, Support, refused, syscall
 
 if TYPE_CHECKING:
     from pylibos.emulation.process.thread import Thread
@@ -94,3 +94,6 @@ def sys_sysinfo(thread: Thread, information: OutPtr[bytes]) -> None:
         0,
         1,
     ))  # fmt: skip
+
+
+refused("syslog", 103, Errno.EPERM, why="the kernel's log is the host's; what Linux answers under dmesg_restrict")

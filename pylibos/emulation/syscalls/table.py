@@ -6,6 +6,8 @@ TypeError at import. Must not know engines, errors' numbers on the wire (dispatc
 Source: docs/contracts.md; gVisor's idea that the table is the compatibility document.
 """
 
+# ruff: noqa: ARG001 - every entry has the signature Entry, used or not
+
 from __future__ import annotations
 
 import enum

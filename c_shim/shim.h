@@ -1,0 +1,89 @@
+/* The host side of interception, called from Python through cffi (API mode; the GIL is released around every call).
+ *
+ * No policy, no Linux semantics: which call goes where is a table that Python fills. One thread only may use it, because ptrace
+ * ties a tracee to the thread that attached. Every function returns a non-negative value or -errno.
+ */
+#ifndef PYLIBOS_SHIM_H
+#define PYLIBOS_SHIM_H
+
+#include <stdint.h>
+#include <stddef.h>
+
+#define SHIM_CALLS 1024 /* call numbers with a row of their own; larger ones are always reported */
+
+/* What to do with a call that reaches the supervisor (shim_loop.action). */
+enum { ACTION_REPORT = 0, ACTION_CONTINUE = 1 };
+
+/* shim_event.kind */
+enum {
+    EVENT_NOTIFIED = 1, /* a call waits in the seccomp listener: answer with shim_reply or shim_install_reply */
+    EVENT_TRACED = 2,   /* a call at a RET_TRACE stop: answer with shim_answer or shim_resume */
+    EVENT_STOP = 3,     /* a ptrace event or syscall-exit stop: detail = PTRACE_EVENT_* (0: syscall stop), value = its message */
+    EVENT_SIGNAL = 4,   /* signal-delivery stop (only when report_signals is set): detail = signal */
+    EVENT_EXIT = 5,     /* a tracee is gone: value = wait status */
+    EVENT_STREAM = 6,   /* a registered host stream is ready: value = its tag, detail = poll events */
+    EVENT_TIMER = 7,    /* the deadline has passed */
+    EVENT_REQUEST = 8,  /* a signal for the supervisor itself: detail = signal */
+};
+
+struct shim_event {
+    uint64_t kind, tid, detail, value, id, number, argument[6], instruction, stack;
+    uint64_t path_address, path_size; /* path argument prefetched: size without NUL; ~0 when there is none */
+    uint64_t identity, device, inode, mode; /* descriptor argument prefetched: identity 1, or 0 */
+    char path[4096];
+};
+
+struct shim_loop {
+    int listener, streams;
+    int report_signals;
+    int passage; /* ptrace engine: the descriptor number guests may not touch, 0 none */
+    uint64_t deadline; /* CLOCK_MONOTONIC ns, 0 none */
+    uint8_t notified_only[SHIM_CALLS];  /* 1: interrupted before it was received, re-issue whatever SA_RESTART says */
+    uint8_t traced_action[SHIM_CALLS];  /* ACTION_* for calls at a RET_TRACE stop */
+    uint8_t path_argument[SHIM_CALLS];  /* 1 + index of a path to prefetch, 0 none */
+    uint8_t descriptor_argument[SHIM_CALLS]; /* 1 + index of a descriptor to identify, 0 none */
+};
+
+struct shim_spawn {
+    uint64_t clone_flags;
+    int standard[3], control, block, loader;
+    int map_identity;      /* 1: in a new user name space, map uid and gid to themselves */
+    int uid, gid;          /* ids to switch to before exec; -1 keep */
+    int loopback_up;       /* 1: bring lo up in the new network name space */
+    int empty_root;        /* 1: pivot into an empty read-only tmpfs in the new mount name space */
+};
+
+/* loop.c */
+int shim_loop_open(struct shim_loop *loop);
+int shim_next(struct shim_loop *loop, struct shim_event *event);
+int shim_watch(struct shim_loop *loop, int descriptor, unsigned events, uint64_t tag);
+int shim_receive_listener(int control);
+int shim_reply(struct shim_loop *loop, uint64_t id, int64_t value, int continue_call);
+int shim_install(struct shim_loop *loop, uint64_t id, int descriptor, int close_on_exec, int send);
+
+/* trace.c */
+int shim_seize(int pid);
+int shim_resume(int tid, int signal);
+int shim_resume_to_exit(int tid);
+int shim_listen(int tid);
+int shim_interrupt(int tid);
+int shim_answer(int tid, int64_t value);
+int shim_renumber(int tid, uint64_t number);
+int shim_registers(int tid, uint64_t *registers27);
+int shim_set_registers(int tid, const uint64_t *registers27);
+int shim_wait_stop(int tid);
+int shim_signal_pass(struct shim_loop *loop, int tid, int signal);
+
+/* guest.c */
+int64_t shim_read(int tid, uint64_t address, void *buffer, uint64_t size);
+int64_t shim_read_string(int tid, uint64_t address, char *buffer, uint64_t limit);
+int64_t shim_write(int tid, uint64_t address, const void *buffer, uint64_t size);
+int shim_identity(int tid, int descriptor, uint64_t *device_inode_mode);
+int shim_guest_pid(int tid, int name_space);
+int shim_openat2(int directory, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
+int shim_tgkill(int pid, int tid, int signal);
+
+/* spawn.c */
+int shim_spawn(const struct shim_spawn *what);
+
+#endif

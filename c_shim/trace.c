@@ -1,0 +1,86 @@
+/* ptrace, for life and death: attach, resume, stop, registers. Every function acts on one stopped (or, for shim_interrupt,
+ * running) tracee of the calling thread. ESRCH means the tracee was killed meanwhile: its exit will be reported. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include "shim.h"
+
+#define SEIZE_OPTIONS                                                                                                         \
+    (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC |            \
+     PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL)
+
+#define KERNEL_ERESTARTSYS 512 /* include/linux/errno.h: never seen by user space, but by a tracer */
+#define KERNEL_ERESTARTNOINTR 513
+
+static int result(long value) { return value < 0 ? -errno : (int)value; }
+
+int shim_seize(int pid) { return result(ptrace(PTRACE_SEIZE, pid, 0, SEIZE_OPTIONS)); }
+int shim_resume(int tid, int signal) { return result(ptrace(PTRACE_CONT, tid, 0, signal)); }
+int shim_resume_to_exit(int tid) { return result(ptrace(PTRACE_SYSCALL, tid, 0, 0)); }
+int shim_listen(int tid) { return result(ptrace(PTRACE_LISTEN, tid, 0, 0)); }
+int shim_interrupt(int tid) { return result(ptrace(PTRACE_INTERRUPT, tid, 0, 0)); }
+
+static int poke(int tid, size_t offset, uint64_t value) { return result(ptrace(PTRACE_POKEUSER, tid, offset, value)); }
+
+/* Finish a call at its RET_TRACE stop without executing it: number -1 makes the kernel skip it and return rax. */
+int shim_answer(int tid, int64_t value)
+{
+    int error = poke(tid, offsetof(struct user_regs_struct, orig_rax), (uint64_t)-1);
+    if (!error)
+        error = poke(tid, offsetof(struct user_regs_struct, rax), (uint64_t)value);
+    return error ? error : shim_resume(tid, 0);
+}
+
+/* Turn the call at its RET_TRACE stop into another one; the kernel runs the filter again on the new number. */
+int shim_renumber(int tid, uint64_t number)
+{
+    int error = poke(tid, offsetof(struct user_regs_struct, orig_rax), number);
+    return error ? error : shim_resume(tid, 0);
+}
+
+int shim_registers(int tid, uint64_t *registers27)
+{
+    struct user_regs_struct registers;
+    if (ptrace(PTRACE_GETREGS, tid, 0, &registers) < 0)
+        return -errno;
+    memcpy(registers27, &registers, sizeof registers);
+    return 0;
+}
+
+int shim_set_registers(int tid, const uint64_t *registers27)
+{
+    struct user_regs_struct registers;
+    memcpy(&registers, registers27, sizeof registers);
+    return result(ptrace(PTRACE_SETREGS, tid, 0, &registers));
+}
+
+/* Wait for the next stop of one tracee, leaving all others alone: its wait status (positive), or -errno. */
+int shim_wait_stop(int tid)
+{
+    int status;
+    int pid;
+    do
+        pid = waitpid(tid, &status, __WALL);
+    while (pid < 0 && errno == EINTR);
+    return pid < 0 ? -errno : status;
+}
+
+/* Deliver a signal. A notified call that was interrupted before the supervisor received it would return EINTR although nothing
+ * happened yet: have the kernel re-issue it, after the handler has run. */
+int shim_signal_pass(struct shim_loop *loop, int tid, int signal)
+{
+    struct user_regs_struct r;
+    if (ptrace(PTRACE_GETREGS, tid, 0, &r) < 0)
+        return -errno;
+    if ((long)r.rax == -KERNEL_ERESTARTSYS && r.orig_rax < SHIM_CALLS && loop->notified_only[r.orig_rax]) {
+        int error = poke(tid, offsetof(struct user_regs_struct, rax), (uint64_t)-KERNEL_ERESTARTNOINTR);
+        if (error)
+            return error;
+    }
+    return shim_resume(tid, signal);
+}

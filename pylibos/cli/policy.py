@@ -1,0 +1,94 @@
+"""Policies on the command line: a file (or the name of one that comes with PyLibOS), then flags, merged and pinned to the host.
+
+Owns finding and reading policy files and what is refused because nothing enforces it yet. The schema is pylibos.monitor.manifest's, the
+pinning pylibos.monitor.manifest_resolve's; their errors become UsageErrors here.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import fields, replace
+
+from pylibos.cli.options import Parsed, UsageError, nearest
+from pylibos.cli.values import guest_path
+from pylibos.monitor.manifest import Grant, Limits, Manifest, ManifestError, Network, OnDeny, grant_flag, parse_duration, parse_manifest
+from pylibos.monitor.manifest_resolve import Invocation, ResolvedManifest, current_invocation, resolve
+from pylibos.runtime.config import ENFORCED_LIMITS
+
+PRESET_DIRECTORY = os.path.join(os.path.dirname(__file__), "presets")
+UNENFORCED = "take it out; what cannot be enforced is refused, not ignored"
+GRANT_FLAGS = {"ro": "--ro", "rw": "--rw", "volume": "-v"}
+
+
+def preset_names() -> list[str]:
+    """Names of the policies that come with PyLibOS."""
+    return sorted(name.removesuffix(".toml") for name in os.listdir(PRESET_DIRECTORY) if name.endswith(".toml"))
+
+
+def policy_path(text: str) -> str:
+    """The file a --policy value means: a path, or a bare preset name. Raises UsageError."""
+    if text in preset_names() and not os.path.exists(text):
+        return os.path.join(PRESET_DIRECTORY, f"{text}.toml")
+    if not os.path.exists(text):
+        remedy = "" if "/" in text else nearest(text, preset_names())
+        raise UsageError(f"policy {text}: there is no such file", remedy or "'pylibos profile list' names those that come with PyLibOS")
+    return text
+
+
+def read_policy(text: str) -> Manifest:
+    """The manifest a --policy value means. Raises UsageError."""
+    path = policy_path(text)
+    try:
+        with open(path, "rb") as file:
+            data = file.read((1 << 20) + 1)
+    except OSError as error:
+        raise UsageError(f"policy {text}: {os.strerror(error.errno or 0)}", "give a file you may read") from None
+    try:
+        return parse_manifest(data, text)
+    except ManifestError as error:
+        raise UsageError(str(error), f"'pylibos check {text}' checks it again") from None
+
+
+def refuse_unenforced(manifest: Manifest) -> None:
+    """A rule that is not enforced would be a lie: refuse it at the start. Raises UsageError."""
+    for field in fields(Limits):
+        if getattr(manifest.limits, field.name) is not None and field.name not in ENFORCED_LIMITS:
+            key = field.name.removesuffix("_ns")
+            raise UsageError(f"{manifest.name}: limits.{key} is not enforced yet", UNENFORCED)
+    if manifest.on_deny is OnDeny.KILL:
+        raise UsageError(f'{manifest.name}: on_deny = "kill" is not enforced yet', UNENFORCED)
+
+
+def with_flags(manifest: Manifest, parsed: Parsed, network: str | None) -> Manifest:
+    """The manifest after the flags of a command line. Raises ManifestError and UsageError."""
+    grants: list[Grant] = [grant_flag(GRANT_FLAGS[key], value) for key, value in parsed.order if key in GRANT_FLAGS]
+    tmpfs = [guest_path(value, "--tmpfs") for value in parsed.all("tmpfs")]
+    manifest = manifest.with_grants(grants, tmpfs)
+    if network is not None:
+        manifest = replace(manifest, network=Network(network))
+    cwd, timeout = parsed.last("cwd"), parsed.last("timeout")
+    if cwd is not None:
+        manifest = replace(manifest, cwd=guest_path(cwd, "--cwd"))
+    if timeout is not None:
+        manifest = replace(manifest, limits=replace(manifest.limits, timeout_ns=parse_duration(timeout)))
+    return manifest
+
+
+def pin(manifest: Manifest, invocation: Invocation | None = None) -> ResolvedManifest:
+    """The manifest as the monitor enforces it. Raises UsageError."""
+    try:
+        return resolve(manifest, invocation or current_invocation())
+    except ManifestError as error:
+        raise UsageError(str(error), "a grant must name something that exists") from None
+
+
+def merged_policy(parsed: Parsed, network: str | None) -> ResolvedManifest:
+    """File, then flags, then pinned. Raises UsageError."""
+    name = parsed.last("policy")
+    manifest = read_policy(name) if name is not None else Manifest()
+    try:
+        manifest = with_flags(manifest, parsed, network)
+    except ManifestError as error:
+        raise UsageError(str(error), "'pylibos run --help' shows the forms") from None
+    refuse_unenforced(manifest)
+    return pin(manifest)

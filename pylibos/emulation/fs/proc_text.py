@@ -1,0 +1,363 @@
+"""Texts of /proc/PID/*: functions from a process to bytes, one per file.
+
+Each takes (reader, process, thread): the guest thread that opened the file, the process it is about, and the thread it is about (None for
+a zombie; the leader, or any live thread, for /proc/PID itself). Numbers come from the host ABI (process_usage and friends); identities,
+credentials and names from the process manager. Host paths, host pids and the tracer never appear: every path is translated or hidden.
+
+Not known and therefore 0: signal masks and pending signals (native), memory split by kind, addresses of code, stack and arguments.
+Sources: proc(5); Linux fs/proc/{array,base,task_mmu}.c, fs/proc_namespace.c for exact formats.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pylibos.abi.files import device_major, device_minor
+from pylibos.emulation.fs.inode import Inode, Volume, path_of
+from pylibos.monitor.host_abi import HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pylibos.emulation.process.process import Process
+    from pylibos.emulation.process.thread import Thread
+    from pylibos.monitor.host_abi import ProcessUsage
+
+    Render = Callable[[Thread, Process, Thread | None], bytes]
+
+TICK_NS: Final = 10_000_000
+"""One USER_HZ tick."""
+PAGE: Final = 4096
+SUPERVISED_STATES: Final = {"t": "S", "T": "T", "Z": "Z", "X": "X", "D": "D", "R": "R", "S": "S", "I": "S"}
+"""Host states as the guest may see them: a tracing stop is our doing, to the guest it sleeps in its call."""
+
+STATE_WORDS: Final = {"R": "running", "S": "sleeping", "D": "disk sleep", "T": "stopped", "Z": "zombie", "X": "dead"}
+
+_ESCAPES: Final = {0x20: b"\\040", 0x09: b"\\011", 0x0A: b"\\012", 0x5C: b"\\134", 0x23: b"\\043"}
+
+
+def escape(text: bytes) -> bytes:
+    """text with blank, tab, newline, backslash and # as octal escapes, as mount tables have them."""
+    return b"".join(_ESCAPES.get(byte) or bytes((byte,)) for byte in text)
+
+
+def usage_of(process: Process) -> ProcessUsage:
+    """The host's account of a process. Raises HostError(ESRCH) when it has gone."""
+    return process.executive.host.process_usage(process.host_pid)
+
+
+def state_of(reader: Thread, process: Process, usage: ProcessUsage, thread: Thread | None) -> str:
+    """State letter: a zombie by our own table, running for the asker itself."""
+    if process.is_zombie:
+        return "Z"
+    if thread is reader or process is reader.process:
+        return "R"
+    return SUPERVISED_STATES.get(usage.state, "S")
+
+
+def comm_of(process: Process, thread: Thread | None) -> bytes:
+    """Name of a thread, at most 15 bytes."""
+    return (process.comm if thread is None else thread.comm)[:15]
+
+
+# -- stat, statm, status --------------------------------------------------------------------------------------------------
+def stat(reader: Thread, process: Process, thread: Thread | None) -> bytes:
+    """The 52 fields of stat."""
+    usage = usage_of(process)
+    foreground = process.executive.processes.guest_pid(usage.foreground_group)
+    identifier = process.pid if thread is None else thread.tid
+    fields = (
+        process.parent_pid,
+        process.pgid,
+        process.sid,
+        usage.terminal,
+        -1 if foreground is None else foreground,
+        0x400000,  # flags: PF_RANDOMIZE, which every program has
+        usage.minor_faults,
+        0,
+        usage.major_faults,
+        0,
+        usage.user_ns // TICK_NS,
+        usage.system_ns // TICK_NS,
+        0,
+        0,
+        20 + usage.nice,
+        usage.nice,
+        max(1, len(process.threads)),
+        0,
+        usage.start_ns // TICK_NS,
+        usage.virtual_size,
+        usage.resident_size // PAGE,
+        (1 << 64) - 1,  # RSS limit
+        *(0,) * 12,  # code, stack, signals, wait channel, swap
+        17,  # exit signal: SIGCHLD
+        usage.processor,
+        *(0,) * 12,  # real-time priority .. argument and environment addresses
+        process.exit_status or 0,
+    )
+    head = b"%d (%b) %b " % (identifier, comm_of(process, thread), state_of(reader, process, usage, thread).encode())
+    return head + b" ".join(b"%d" % field for field in fields) + b"\n"
+
+
+def statm(_reader: Thread, process: Process, _thread: Thread | None) -> bytes:
+    """Sizes in pages: total resident shared text lib data dirty."""
+    usage = usage_of(process)
+    total = usage.virtual_size // PAGE
+    return b"%d %d 0 0 0 %d 0\n" % (total, usage.resident_size // PAGE, total)
+
+
+def status(reader: Thread, process: Process, thread: Thread | None) -> bytes:
+    """status in the kernel's order of lines."""
+    usage = usage_of(process)
+    state = state_of(reader, process, usage, thread)
+    who = process.credentials
+    tid = process.pid if thread is None else thread.tid
+    size, resident = usage.virtual_size >> 10, usage.resident_size >> 10
+    lines = [
+        b"Name:\t" + comm_of(process, thread).replace(b"\\", b"\\\\").replace(b"\n", b"\\n"),
+        b"Umask:\t%04o" % process.fs.umask,
+        f"State:\t{state} ({STATE_WORDS[state]})".encode(),
+        b"Tgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0" % (process.pid, tid, process.parent_pid),
+        b"Uid:\t%d\t%d\t%d\t%d" % (who.ruid, who.euid, who.suid, who.fsuid),
+        b"Gid:\t%d\t%d\t%d\t%d" % (who.rgid, who.egid, who.sgid, who.fsgid),
+        b"FDSize:\t64",
+        b"Groups:\t" + b"".join(b"%d " % gid for gid in who.groups),
+        b"NStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\nKthread:\t0" % (process.pid, tid, process.pgid, process.sid),
+    ]
+    if not process.is_zombie:
+        memory = (
+            ("VmPeak", size), ("VmSize", size), ("VmLck", 0), ("VmPin", 0), ("VmHWM", resident), ("VmRSS", resident),
+            ("RssAnon", resident), ("RssFile", 0), ("RssShmem", 0), ("VmData", size), ("VmStk", 132), ("VmExe", 4), ("VmLib", 0),
+            ("VmPTE", 48), ("VmSwap", 0), ("HugetlbPages", 0),
+        )  # fmt: skip
+        lines.extend(f"{name}:\t{number:8d} kB".encode() for name, number in memory)
+        lines.append(b"CoreDumping:\t0\nTHP_enabled:\t1\nuntag_mask:\t0xffffffffffffffff")
+    lines.append(b"Threads:\t%d" % max(1, len(process.threads)))
+    lines.append(b"SigQ:\t0/15000")
+    lines.extend(b"%b:\t%016x" % (name, 0) for name in (b"SigPnd", b"ShdPnd", b"SigBlk", b"SigIgn", b"SigCgt"))
+    capabilities = (
+        (b"CapInh", who.inheritable), (b"CapPrm", who.permitted), (b"CapEff", who.effective), (b"CapBnd", who.bounding),
+        (b"CapAmb", who.ambient),
+    )  # fmt: skip
+    lines.extend(b"%b:\t%016x" % each for each in capabilities)
+    lines.append(b"NoNewPrivs:\t%d\nSeccomp:\t0\nSeccomp_filters:\t0" % who.no_new_privs)
+    lines.append(b"Speculation_Store_Bypass:\tthread vulnerable\nSpeculationIndirectBranch:\tconditional enabled")
+    lines.append(_processors_allowed(process))
+    lines.append(b"Mems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n")
+    return b"\n".join(lines)
+
+
+def _processors_allowed(process: Process) -> bytes:
+    try:
+        mask = int.from_bytes(process.executive.host.thread_affinity(process.host_pid, None), "little")
+    except HostError:
+        mask = 1
+    return f"Cpus_allowed:\t{mask_text(mask)}\nCpus_allowed_list:\t{list_text(mask)}".encode()
+
+
+def mask_text(mask: int) -> str:
+    """A processor mask as the kernel prints it: 32-bit groups in hex, the highest first."""
+    groups = []
+    while True:
+        groups.append(mask & 0xFFFFFFFF)
+        mask >>= 32
+        if not mask:
+            break
+    return ",".join([f"{groups[-1]:x}", *(f"{group:08x}" for group in reversed(groups[:-1]))])
+
+
+def list_text(mask: int) -> str:
+    """A processor mask as ranges: "0-3,8"."""
+    ranges = []
+    number = 0
+    while mask >> number:
+        if mask >> number & 1:
+            last = number
+            while mask >> (last + 1) & 1:
+                last += 1
+            ranges.append(str(number) if last == number else f"{number}-{last}")
+            number = last
+        number += 1
+    return ",".join(ranges)
+
+
+# -- command line, names ------------------------------------------------------------------------------------------------------
+def cmdline(_reader: Thread, process: Process, _thread: Thread | None) -> bytes:
+    """NUL-terminated arguments as they stand in memory; a script's show its interpreter, as Linux has it."""
+    if process.is_zombie:
+        return b""
+    text = process.executive.host.process_command_line(process.host_pid)
+    prefix = process.argument_prefix
+    if prefix is None:
+        return text
+    _, _, rest = text.partition(b"\0")
+    return b"\0".join(prefix) + b"\0" + rest
+
+
+def environ(_reader: Thread, process: Process, _thread: Thread | None) -> bytes:
+    """NUL-terminated environment at the start of the program."""
+    return b"" if process.is_zombie else process.executive.host.process_command_line(process.host_pid, True)
+
+
+def comm(_reader: Thread, process: Process, thread: Thread | None) -> bytes:
+    """The thread's name and a newline."""
+    return comm_of(process, thread) + b"\n"
+
+
+# -- limits, accounts --------------------------------------------------------------------------------------------------------
+LIMIT_ROWS: Final = (
+    ("Max cpu time", "seconds"),
+    ("Max file size", "bytes"),
+    ("Max data size", "bytes"),
+    ("Max stack size", "bytes"),
+    ("Max core file size", "bytes"),
+    ("Max resident set", "bytes"),
+    ("Max processes", "processes"),
+    ("Max open files", "files"),
+    ("Max locked memory", "bytes"),
+    ("Max address space", "bytes"),
+    ("Max file locks", "locks"),
+    ("Max pending signals", "signals"),
+    ("Max msgqueue size", "bytes"),
+    ("Max nice priority", ""),
+    ("Max realtime priority", ""),
+    ("Max realtime timeout", "us"),
+)
+"""Name and unit of each RLIMIT_*, by number."""
+
+
+def limits(_reader: Thread, process: Process, _thread: Thread | None) -> bytes:
+    """The table of resource limits."""
+    lines = [f"{'Limit':<25} {'Soft Limit':<20} {'Hard Limit':<20} {'Units':<10}"]
+    for number, (name, unit) in enumerate(LIMIT_ROWS):
+        soft, hard = process.executive.host.process_limits(process.host_pid, number, None)
+        lines.append(f"{name:<25} {_limit(soft):<20} {_limit(hard):<20} {unit:<10}")
+    return "\n".join(lines).encode() + b"\n"
+
+
+def _limit(value: int) -> str:
+    return "unlimited" if value in (-1, (1 << 64) - 1) else str(value)
+
+
+def io(_reader: Thread, _process: Process, _thread: Thread | None) -> bytes:
+    """I/O accounts: not kept."""
+    names = ("rchar", "wchar", "syscr", "syscw", "read_bytes", "write_bytes", "cancelled_write_bytes")
+    return "".join(f"{name}: 0\n" for name in names).encode()
+
+
+def schedstat(_reader: Thread, process: Process, _thread: Thread | None) -> bytes:
+    """Time on a processor (ns), time waiting, time slices."""
+    usage = usage_of(process)
+    return b"%d 0 0\n" % (usage.user_ns + usage.system_ns)
+
+
+def children(_reader: Thread, process: Process, _thread: Thread | None) -> bytes:
+    """Pids of the children."""
+    return b"".join(b"%d " % pid for pid in sorted(process.children))
+
+
+# -- memory ----------------------------------------------------------------------------------------------------------------------
+def maps(reader: Thread, process: Process, thread: Thread | None) -> bytes:
+    """Regions of the address space, host files translated to guest paths (or to no path at all)."""
+    if process.is_zombie:
+        return b""
+    host_tid = process.host_pid if thread is None else thread.host_tid
+    known = process.executive.files.registry
+    root = reader.process.fs.root
+    lines = []
+    for line in process.executive.host.memory_map_text(host_tid).splitlines():
+        fields = line.split(None, 5)
+        if len(fields) < 5:
+            continue
+        name = fields[5] if len(fields) == 6 else b""
+        if name[:1] == b"/":
+            inode = known.get((_device(fields[3]), int(fields[4])))
+            fields[3], fields[4], name = _mapped_file(inode, name, root)
+        prefix = b"%b %b %b %b %b " % tuple(fields[:5])
+        lines.append(prefix.ljust(73) + name if name else prefix)
+    return b"\n".join(lines) + b"\n"
+
+
+def _device(text: bytes) -> int:
+    major, _, minor = text.partition(b":")
+    high, low = int(major, 16), int(minor, 16)
+    return (low & 0xFF) | ((high & 0xFFF) << 8) | ((low & ~0xFF) << 12) | ((high & ~0xFFF) << 32)
+
+
+def _mapped_file(inode: Inode | None, host_name: bytes, root: Inode) -> tuple[bytes, bytes, bytes]:
+    """(device, inode number, path) of a mapping of a host file that stands for inode (None: nothing the view knows)."""
+    if inode is None:
+        own = (b"/memfd:", b"/SYSV", b"/dev/zero")  # the guest made these itself, natively; the loader is ours
+        if host_name.startswith(own) and not host_name.startswith(b"/memfd:pylibos"):
+            return b"00:01", b"1", host_name
+        return b"00:00", b"0", b""
+    device = b"%02x:%02x" % (device_major(inode.device), device_minor(inode.device))
+    return device, b"%d" % inode.number, path_text(inode, root).replace(b"\n", b"\\012")
+
+
+def path_text(inode: Inode, root: Inode) -> bytes:
+    """Path of an inode as readlink of a /proc link tells it."""
+    path = path_of(inode, root)
+    return path + b" (deleted)" if inode.nlink == 0 else path
+
+
+def smaps_rollup(_reader: Thread, process: Process, _thread: Thread | None) -> bytes:
+    """Sums over all regions: resident and proportional size are told as one number."""
+    usage = usage_of(process)
+    resident = usage.resident_size >> 10
+    head = b"00400000-7ffffffff000 ---p 00000000 00:00 0 ".ljust(73) + b"[rollup]\n"
+    rows = (
+        ("Rss", resident), ("Pss", resident), ("Pss_Dirty", resident), ("Pss_Anon", resident), ("Pss_File", 0), ("Pss_Shmem", 0),
+        ("Shared_Clean", 0), ("Shared_Dirty", 0), ("Private_Clean", 0), ("Private_Dirty", resident), ("Referenced", resident),
+        ("Anonymous", resident), ("KSM", 0), ("LazyFree", 0), ("AnonHugePages", 0), ("ShmemPmdMapped", 0), ("FilePmdMapped", 0),
+        ("Shared_Hugetlb", 0), ("Private_Hugetlb", 0), ("Swap", 0), ("SwapPss", 0), ("Locked", 0),
+    )  # fmt: skip
+    return head + "".join(f"{name + ':':<16}{number:8d} kB\n" for name, number in rows).encode()
+
+
+# -- mounts ------------------------------------------------------------------------------------------------------------------------
+def _flags(volume: Volume) -> bytes:
+    words = [b"ro" if volume.read_only else b"rw"]
+    words += [word for word, on in ((b"nosuid", volume.no_suid), (b"nodev", volume.no_device), (b"noexec", volume.no_exec)) if on]
+    return b",".join([*words, b"relatime"])
+
+
+def mounts(reader: Thread, process: Process, _thread: Thread | None) -> bytes:
+    """mounts: source, place, type, options of each mounted volume (fstab(5) format)."""
+    root = process.fs.root
+    return b"".join(
+        b"%b %b %b %b 0 0\n" % (escape(volume.source), escape(path_of(volume.root, root)), volume.kind, _flags(volume))
+        for volume in reader.executive.files.mounts
+    )
+
+
+def mountinfo(reader: Thread, process: Process, _thread: Thread | None) -> bytes:
+    """mountinfo: id, parent, device, root, place, options - type, source, super block options."""
+    root = process.fs.root
+    lines = []
+    for volume in reader.executive.files.mounts:
+        parent = volume.mount_id if volume.covered is None else volume.covered.volume.mount_id
+        lines.append(
+            b"%d %d %d:%d / %b %b - %b %b %b\n"
+            % (
+                volume.mount_id,
+                parent,
+                device_major(volume.device),
+                device_minor(volume.device),
+                escape(path_of(volume.root, root)),
+                _flags(volume),
+                volume.kind,
+                escape(volume.source),
+                b"ro" if volume.read_only else b"rw",
+            )
+        )
+    return b"".join(lines)
+
+
+def mountstats(reader: Thread, process: Process, _thread: Thread | None) -> bytes:
+    """mountstats: one line per mount."""
+    root = process.fs.root
+    return b"".join(
+        b"device %b mounted on %b with fstype %b\n" % (escape(volume.source), escape(path_of(volume.root, root)), volume.kind)
+        for volume in reader.executive.files.mounts
+    )

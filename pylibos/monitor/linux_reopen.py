@@ -1,0 +1,109 @@
+"""Opening again what a guest descriptor refers to: the ``guest:PID/FD`` streams of the Linux host.
+
+What it is: the way /proc/PID/fd/N and process substitution work for things that have no name in the guest's view. Never gives more than
+the guest has: pipes, FIFOs and terminals it already holds (their other access mode is Linux's own rule), its memfds, the console's files in
+the mode the console has them, and, for a pseudo terminal's master, the slave that belongs to it. Anything else is EACCES, a socket ENXIO.
+
+Adversary: the guest may replace descriptor FD at any moment. So the object is pinned first (O_PATH) and every check and the final open are
+made on the pinned object. For a slave the number is read before and after the open: a slave we hold open keeps its number, so a master
+that still has the number after the open is its own.
+Sources: proc_pid_fd(5), proc_pid_fdinfo(5) (tty-index), pts(4), Linux drivers/tty/pty.c.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from typing import Final
+
+from pylibos.monitor.host_abi import HostError
+
+EBADF: Final = 9
+EACCES: Final = 13
+EINVAL: Final = 22
+EIO: Final = 5
+ENXIO: Final = 6
+
+_TERMINAL_MAJORS: Final = frozenset({4, 5, *range(136, 144)})
+_HARMLESS_MEMORY_MINORS: Final = frozenset({3, 5, 7, 8, 9})
+"""null zero full random urandom."""
+_MASTER: Final = os.makedev(5, 2)
+_NO_TERMINAL: Final = os.O_NOCTTY | os.O_CLOEXEC
+
+
+def reopen_guest(name: bytes, flags: int, console: tuple[int, ...]) -> int:
+    """A new descriptor of ours of what ``PID/FD`` refers to. flags: O_* with O_PATH to look only. Raises HostError, OSError."""
+    pid_text, _, number_text = name.partition(b"/")
+    if not (pid_text.isdigit() and number_text.isdigit()) or len(name) > 24 or int(pid_text) <= 1:
+        raise HostError(EINVAL, "guest descriptor")
+    link = b"/proc/%d/fd/%d" % (int(pid_text), int(number_text))
+    try:
+        pinned = os.open(link, os.O_PATH | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise HostError(EBADF) from None
+    try:
+        record = os.fstat(pinned)
+        if stat.S_ISCHR(record.st_mode) and record.st_rdev == _MASTER:
+            return _open_slave(b"/proc/%d/fdinfo/%d" % (int(pid_text), int(number_text)), record, flags)
+        _check(pinned, record, flags, console)
+        if flags & os.O_PATH:
+            return os.dup(pinned)
+        return _open(b"/proc/self/fd/%d" % pinned, flags)
+    finally:
+        os.close(pinned)
+
+
+def _open(path: bytes, flags: int) -> int:
+    """Open without waiting for the other end of a FIFO or for a modem, then take off what the guest did not ask for."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK | _NO_TERMINAL)
+    if not flags & os.O_NONBLOCK:
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags & os.O_APPEND)
+    return descriptor
+
+
+def _check(pinned: int, record: os.stat_result, flags: int, console: tuple[int, ...]) -> None:
+    mode = record.st_mode
+    if stat.S_ISSOCK(mode):
+        raise HostError(ENXIO)
+    if flags & os.O_PATH or stat.S_ISFIFO(mode):
+        return
+    if stat.S_ISCHR(mode):
+        major, minor = os.major(record.st_rdev), os.minor(record.st_rdev)
+        if major in _TERMINAL_MAJORS or (major == 1 and minor in _HARMLESS_MEMORY_MINORS):
+            return
+        raise HostError(EACCES)
+    if stat.S_ISREG(mode):
+        if record.st_nlink == 0 and os.readlink(b"/proc/self/fd/%d" % pinned).startswith(b"/memfd:"):
+            return
+        for descriptor in console:
+            given = os.fstat(descriptor)
+            if (given.st_dev, given.st_ino) == (record.st_dev, record.st_ino) and not flags & os.O_TRUNC:
+                held = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
+                if held in (os.O_RDWR, flags & os.O_ACCMODE):
+                    return
+    raise HostError(EACCES)
+
+
+def _open_slave(information: bytes, master: os.stat_result, flags: int) -> int:
+    number = _slave_number(information)
+    slave = os.open(b"/dev/pts/%d" % number, flags | os.O_NOFOLLOW | _NO_TERMINAL)
+    try:
+        if _slave_number(information) != number or os.stat(information.replace(b"/fdinfo/", b"/fd/")).st_rdev != master.st_rdev:
+            raise HostError(EIO, "the master has gone")
+    except BaseException:
+        os.close(slave)
+        raise
+    return slave
+
+
+def _slave_number(information: bytes) -> int:
+    """tty-index of a master's fdinfo. EIO when the descriptor is no master any more."""
+    try:
+        with open(information, "rb") as file:
+            for line in file:
+                if line.startswith(b"tty-index:"):
+                    return int(line[10:])
+    except FileNotFoundError:
+        pass
+    raise HostError(EIO, "no pseudo terminal")

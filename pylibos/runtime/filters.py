@@ -1,0 +1,72 @@
+"""From the system call table to what the engine needs: the seccomp program, and the receive loop's tables.
+
+Owns the derivation only: rows are the emulation's, compiling is the monitor's, the loop is the tracer's.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Final
+
+from pylibos.emulation.syscalls.all import TABLE, filter_rules
+from pylibos.emulation.syscalls.table import Route
+from pylibos.monitor.seccomp import Engine, SeccompError, filter_program
+from pylibos.runtime.status import PylibosError
+
+if TYPE_CHECKING:
+    from pylibos.emulation.syscalls.table import SyscallRow
+    from pylibos.tracer.tracer import Tracer
+
+_MAY_BE_INTERRUPTED: Final = frozenset((73, 72, 219))
+"""flock, fcntl, restart_syscall: forwarded calls that wait natively, so EINTR may be a true answer."""
+_DESCRIPTOR_FIRST: Final = ("fd", "dirfd", "dfd", "olddirfd", "newdirfd")
+
+
+def _cache_directory() -> str | None:
+    """Where compiled filters are kept: a private directory inside the build's; compiling costs 20 ms and imports ctypes."""
+    named = sys._xoptions.get("pylibos_build")  # noqa: SLF001 - the documented way to reach -X options
+    return os.path.join(named, "filters") if isinstance(named, str) and os.access(named, os.W_OK) else None
+
+
+def load_filter(engine: str) -> bytes:
+    """struct sock_filter[] for an engine. Raises PylibosError when libseccomp is missing."""
+    try:
+        return filter_program(filter_rules(), Engine(engine), _cache_directory())
+    except SeccompError as error:
+        raise PylibosError(f"cannot build the seccomp filter: {error}", "install libseccomp2 and the pyseccomp package") from error
+
+
+def _argument(row: SyscallRow, wanted: tuple[str, ...]) -> int | None:
+    """Index of the first argument whose annotation (as written) or name is one of ``wanted``."""
+    function = row.handler or row.fallback
+    if function is None:
+        return None
+    names = function.__code__.co_varnames[1 : function.__code__.co_argcount]
+    for index, name in enumerate(names):
+        if str(function.__annotations__.get(name, "")) in wanted:
+            return index
+    return None
+
+
+def configure_tracer(tracer: Tracer, *, traced: bool) -> None:
+    """Fill the receive loop's tables from the rows."""
+    notified: list[int] = []
+    continued: list[int] = []
+    paths: dict[int, int] = {}
+    descriptors: dict[int, int] = {}
+    for number, row in TABLE.items():
+        if number >= 1024:
+            continue
+        plain = row.handler is None and not row.alternatives and row.errno is None
+        if plain and (row.route is Route.TRACE or traced):
+            continued.append(number)
+        waits_in_listener = row.route is Route.NOTIFY or (row.route is Route.DIRECT and row.otherwise is Route.NOTIFY)
+        if waits_in_listener and number not in _MAY_BE_INTERRUPTED:
+            notified.append(number)
+        path = _argument(row, ("UserPath", "OptionalUserPath"))
+        if path is not None:
+            paths[number] = path
+        if row.route is Route.NOTIFY and _argument(row, ("Fd",)) == 0:
+            descriptors[number] = 0
+    tracer.configure(notified, continued, paths, descriptors)

@@ -1,0 +1,177 @@
+"""The composition root: wires monitor, executive and tracer for one sandbox, runs it, takes it down.
+
+Owns the order of things and nothing else. Fail closed: until the seccomp filter is installed and the tracer is attached, no guest
+instruction runs; every failure before that is a PylibosError (exit 125), or 126/127 for the program itself.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import struct
+import sys
+from typing import TYPE_CHECKING, Final
+
+from pylibos.abi.plan import PASSAGE, pack_init_block
+from pylibos.runtime.compose import build_executive, find_program
+from pylibos.runtime.filters import configure_tracer, load_filter
+from pylibos.runtime.installer import NotifyInstaller, TracedInstaller
+from pylibos.runtime.status import ExitStatus, PylibosError
+from pylibos.runtime.supervisor import Supervisor
+from pylibos.runtime.task import Task
+from pylibos.tracer.native import loader_image
+from pylibos.tracer.spawn import Init, SpawnError, start_init
+from pylibos.tracer.tracer import Tracer, TracerError
+
+if TYPE_CHECKING:
+    from pylibos.runtime.compose import Composition
+    from pylibos.runtime.config import RunConfig
+
+NEW_LISTENER: Final = 8
+WAIT_KILLABLE_RECV: Final = 32
+LISTENER_TAG: Final = 1 << 32
+"""Tag of the control socket among the watched streams, whose tags are descriptor numbers."""
+_FATAL_REQUESTS: Final = 2
+"""How often a person must press Ctrl-C for the sandbox to be killed instead of asked."""
+
+
+def _sealed_memory(name: str, data: bytes) -> int:
+    """A read-only descriptor of an anonymous file with this content."""
+    writable = os.memfd_create(name, os.MFD_CLOEXEC)
+    try:
+        os.write(writable, data)
+        return os.open(f"/proc/self/fd/{writable}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(writable)
+
+
+def _raise_descriptor_limit() -> None:
+    """Every changed file is a descriptor of ours: take what the hard limit allows."""
+    import resource
+
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class Run:
+    """One sandbox from start to end."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        self.traced = config.engine == "ptrace"
+        self.timed_out = False
+        self.requests = 0
+        self.tracer = Tracer()
+        self.loader = _sealed_memory("pylibos-loader", loader_image())
+        self.init: Init | None = None
+        self.composition: Composition = build_executive(config)
+
+    def execute(self) -> ExitStatus:
+        """Run the program to its end."""
+        config = self.config
+        composition = self.composition
+        path = find_program(composition, config)
+        bpf = load_filter(config.engine)
+        flags = 0 if self.traced else NEW_LISTENER | WAIT_KILLABLE_RECV
+        environment = [name + b"=" + value for name, value in config.environment.items()]
+        block = pack_init_block(bpf, flags, path, config.argv, environment, PASSAGE if self.traced else 0)
+        block_descriptor = _sealed_memory("pylibos-init", block)
+        try:
+            init = start_init((0, 1, 2), block_descriptor, self.loader, keep_peer=self.traced)
+        except SpawnError as error:
+            raise PylibosError(f"cannot start the sandbox: {error}", "run 'pylibos doctor' to see what this host lacks") from error
+        finally:
+            os.close(block_descriptor)
+        self.init = init
+        supervisor = self._supervisor(init)
+        try:
+            self.tracer.seize(init.pid)
+            init.control.send(struct.pack("<Q", len(block)))
+            status = supervisor.run()
+        except TracerError as error:
+            raise PylibosError(f"interception failed: {error}", "run 'pylibos doctor' to see what this host lacks") from error
+        finally:
+            supervisor.close()
+        return self._exit_status(status)
+
+    def _supervisor(self, init: Init) -> Supervisor:
+        composition = self.composition
+        installer: NotifyInstaller | TracedInstaller
+        if init.peer is not None:
+            installer = TracedInstaller(self.tracer, (init.control, init.peer))
+        else:
+            installer = NotifyInstaller(self.tracer)
+        status = os.fstat(self.loader)
+        supervisor = Supervisor(
+            self.tracer,
+            composition.executive,
+            composition.waits,
+            installer,
+            (self.loader, (status.st_dev, status.st_ino)),
+            descriptor=composition.descriptor,
+            report=composition.report,
+        )
+        if isinstance(installer, TracedInstaller):
+            installer.run_to_exit = supervisor.run_to_exit
+            self.tracer.protect(PASSAGE)
+        supervisor.only_traced = self.traced
+        supervisor.init_pid = init.pid
+        supervisor.on_stream = self._stream
+        if not self.traced:
+            self.tracer.watch(init.control.fileno(), select.POLLIN, LISTENER_TAG)
+        supervisor.on_first_process = self._first_process
+        supervisor.on_request = lambda number: self._request(supervisor, number)
+        composition.attach(supervisor, installer, init.walls)
+        configure_tracer(self.tracer, traced=self.traced)
+        if init.walls.pids:
+            supervisor.name_space = os.open(f"/proc/{init.pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        if self.config.timeout_ns is not None:
+            now = composition.executive.host.clock_read(1)
+            composition.waits.timers.add(now + self.config.timeout_ns, lambda: self._time_out(supervisor))
+            supervisor.arm_timer()
+        return supervisor
+
+    def _stream(self, tag: int, _ready: int) -> None:
+        if tag == LISTENER_TAG and self.init is not None:
+            self.tracer.accept_listener(self.init.control.fileno())
+
+    def _first_process(self, host_pid: int, guest_pid: int) -> Task:
+        return Task(self.composition.first_process(host_pid, guest_pid))
+
+    def _time_out(self, supervisor: Supervisor) -> None:
+        self.timed_out = True
+        supervisor.main_status = signal.SIGKILL
+
+    def _request(self, supervisor: Supervisor, number: int) -> None:
+        """A signal for the supervisor: the main program gets it; a repeated one ends the sandbox."""
+        self.requests += 1
+        if self.requests > _FATAL_REQUESTS or supervisor.main is None:
+            supervisor.main_status = number
+            return
+        try:
+            os.kill(supervisor.main_pid, number)
+        except ProcessLookupError:
+            supervisor.main_status = number
+
+    def _exit_status(self, status: int) -> ExitStatus:
+        denied = self.composition.denials()
+        if self.timed_out:
+            return ExitStatus(reason="timeout", denied=denied)
+        if os.WIFSIGNALED(status):
+            return ExitStatus(signal=os.WTERMSIG(status), reason="signal", denied=denied)
+        return ExitStatus(code=os.WEXITSTATUS(status), denied=denied)
+
+
+def run(config: RunConfig) -> ExitStatus:
+    """Run one program in a sandbox. Raises PylibosError when it could not even be started."""
+    _raise_descriptor_limit()
+    try:
+        sandbox = Run(config)
+    except TracerError as error:
+        raise PylibosError(f"interception is not possible: {error}", "run 'pylibos doctor'") from error
+    try:
+        return sandbox.execute()
+    finally:
+        sandbox.composition.close()
+        sys.stderr.flush()

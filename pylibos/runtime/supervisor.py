@@ -1,0 +1,395 @@
+"""The supervisor's event loop: tracer events in, executive calls, answers out (NT: the trap dispatcher).
+
+Owns the tasks, their stages and the sandbox's life; knows both the tracer and the executive, which do not know each other. The
+state machines of exec and of blocking calls are in image.py and blocking.py. Whatever a guest does between two steps, a stop that
+does not fit the stage ends that guest, never the supervisor.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from pylibos.emulation.dispatch import dispatch
+from pylibos.emulation.outcome import Exec, Forward, Install
+from pylibos.runtime.blocking import BlockingCalls
+from pylibos.runtime.image import ImageLoader
+from pylibos.runtime.task import NOT_READY, NotReady, Stage, Task
+from pylibos.tracer import tracer as events
+from pylibos.tracer.native import lib
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pylibos.emulation.dispatch import Answer
+    from pylibos.emulation.executive import Executive
+    from pylibos.emulation.object_manager.waits import WaitQueue
+    from pylibos.emulation.outcome import Blocking
+    from pylibos.emulation.process.thread import Thread
+    from pylibos.monitor.host_abi import HostStream
+    from pylibos.runtime.installer import Installer
+    from pylibos.tracer.tracer import Fields, Tracer
+
+NR_CLONE: Final = 56
+NR_EXECVE: Final = 59
+NR_EXECVEAT: Final = 322
+NR_PAUSE: Final = 34
+NR_REISSUE: Final = 1022
+"""A number no kernel knows: a traced call is turned into it when its answer needs a notification (a new descriptor, an exec)."""
+_STOP_SIGNALS: Final = frozenset((signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU))
+_SIGN: Final = 1 << 63
+_ENTRY_AND_EXIT: Final = 2
+ENOSYS: Final = 38
+
+
+class Supervisor:
+    """Runs one sandbox from the first notification to the last exit."""
+
+    def __init__(
+        self,
+        tracer: Tracer,
+        executive: Executive,
+        waits: WaitQueue,
+        installer: Installer,
+        loader: tuple[int, tuple[int, int]],
+        *,
+        descriptor: Callable[[HostStream], int],
+        report: Callable[[str], None],
+    ) -> None:
+        self.tracer = tracer
+        self.executive = executive
+        self.waits = waits
+        self.installer = installer
+        self.descriptor = descriptor
+        self.report = report
+        self.tasks: dict[int, Task] = {}
+        self.init_pid = 0
+        self.main: Task | None = None
+        self.main_pid = 0
+        self.main_status: int | None = None
+        self.name_space = -1
+        self.calling: Thread | None = None
+        """Whose call is being answered: the audit log names it."""
+        self.only_traced = False
+        self.on_request: Callable[[int], None] = lambda _signal: None
+        self.on_timer: Callable[[], None] = lambda: None
+        self.on_stream: Callable[[int, int], None] = lambda _tag, _events: None
+        self.on_first_process: Callable[[int, int], Task] | None = None
+        self._held: set[int] = set()
+        self._images = ImageLoader(self, loader)
+        self._blocking = BlockingCalls(self)
+        self._handlers: dict[int, Callable[[Fields], None]] = {
+            events.NOTIFIED: self._notified,
+            events.TRACED: self._traced,
+            events.STOP: self._stop,
+            events.SIGNAL: self._signal,
+            events.EXIT: self._exit,
+            events.STREAM: self._stream,
+            events.TIMER: self._timer,
+            events.REQUEST: self._request,
+        }
+
+    # -- the loop ------------------------------------------------------------------------------------------------
+    def run(self) -> int:
+        """Serve until the main program has ended; its wait status."""
+        following = self.tracer.next
+        handlers = self._handlers
+        waits = self.waits
+        while self.main_status is None:
+            fields = following()
+            handlers[fields[0]](fields)
+            if waits.ready:
+                waits.deliver()
+        return self.main_status
+
+    def arm_timer(self) -> None:
+        """Tell the tracer when the next deadline is."""
+        self.tracer.set_deadline(self.waits.timers.next_deadline() or 0)
+
+    def _stream(self, fields: Fields) -> None:
+        self.on_stream(fields[3], fields[2])
+
+    def _timer(self, _fields: Fields) -> None:
+        self.waits.expire()
+        self.on_timer()
+        self.arm_timer()
+
+    def _request(self, fields: Fields) -> None:
+        self.on_request(fields[2])
+
+    # -- calls ------------------------------------------------------------------------------------------------------
+    def _notified(self, fields: Fields) -> None:
+        task = self.tasks.get(fields[1])
+        call_id = fields[4]
+        if task is None:
+            self.tracer.reply(call_id, -ENOSYS)
+            return
+        self.installer.begin(call_id, fields[1])
+        if task.ready is not NOT_READY:
+            ready = task.ready
+            task.ready = NOT_READY
+            task.stage = Stage.RUNNING
+            assert not isinstance(ready, NotReady)
+            self.finish_notified(task, call_id, ready)
+            return
+        self.calling = thread = task.thread
+        if fields[15] != events.NO_PATH:
+            thread.prefetched_address = fields[14]
+            thread.prefetched_path = self.tracer.path(fields[15])
+        else:
+            thread.prefetched_path = None
+        thread.prefetched_identity = fields[17:20] if fields[16] else None
+        number = fields[5]
+        outcome = dispatch(thread, number, fields[6:12])
+        if isinstance(outcome, int):
+            self.tracer.reply(call_id, outcome)
+        else:
+            task.call = (number, fields[6:12])
+            self.finish_notified(task, call_id, outcome)
+
+    def finish_notified(self, task: Task, call_id: int, outcome: Answer | Blocking) -> None:
+        """Carry out the outcome of a call that waits in the listener."""
+        if isinstance(outcome, int):
+            self.tracer.reply(call_id, outcome)
+        elif isinstance(outcome, Forward):
+            self.tracer.reply_continue(call_id)
+        elif isinstance(outcome, Install):
+            self._install_reply(call_id, outcome)
+        elif isinstance(outcome, Exec):
+            self._images.begin(task, call_id, outcome)
+        else:
+            self._blocking.begin_notified(task, call_id, outcome)
+
+    def _install_reply(self, call_id: int, outcome: Install) -> None:
+        # Two steps instead of ADDFD's SEND flag: that one loses the synchronous wake-up (40 us across cores), and between the two
+        # nothing but the caller's death can come, because a received call waits killable.
+        result = self.tracer.install(call_id, self.descriptor(outcome.stream), outcome.close_on_exec)
+        self.tracer.reply(call_id, result)
+        if not outcome.keep:
+            self.executive.host.stream_close(outcome.stream)
+
+    def _traced(self, fields: Fields) -> None:
+        tid = fields[1]
+        task = self.tasks.get(tid)
+        number = fields[5]
+        if task is None:
+            self._traced_bootstrap(tid)
+            return
+        if number == NR_EXECVEAT and task.stage is Stage.EXEC_ENTERING:
+            self._images.entered(tid, task, fields)
+            return
+        if number == NR_PAUSE and task.stage is Stage.PARK_ENTERING:
+            self._blocking.asleep(tid, task)
+            return
+        self.calling = thread = task.thread
+        self.installer.begin(0, tid)
+        if task.ready is not NOT_READY and number == task.call[0]:
+            ready, task.ready, task.stage = task.ready, NOT_READY, Stage.RUNNING
+            assert not isinstance(ready, NotReady)
+            self.finish_traced(tid, task, ready)
+            return
+        if fields[15] != events.NO_PATH:
+            thread.prefetched_address = fields[14]
+            thread.prefetched_path = self.tracer.path(fields[15])
+        else:
+            thread.prefetched_path = None
+        thread.prefetched_identity = fields[17:20] if fields[16] else None
+        outcome = dispatch(thread, number, fields[6:12])
+        task.call = (number, fields[6:12])
+        self.finish_traced(tid, task, outcome)
+
+    def finish_traced(self, tid: int, task: Task, outcome: Answer | Blocking) -> None:
+        """Carry out the outcome of a call at its RET_TRACE stop."""
+        moved = self.installer.moved()
+        if isinstance(outcome, int):
+            if moved is None:
+                self.tracer.answer(tid, outcome)
+            else:
+                self.answer_at_exit(tid, moved, outcome)
+        elif isinstance(outcome, Forward):
+            self.tracer.resume(tid)
+        elif isinstance(outcome, (Install, Exec)):
+            if not self.only_traced:
+                task.ready = outcome
+                task.stage = Stage.REISSUE
+                self.tracer.renumber(tid, NR_REISSUE)
+            elif isinstance(outcome, Exec):
+                self._images.begin_traced(tid, task, outcome)
+            else:
+                self._install_traced(tid, outcome)
+        else:
+            self._blocking.begin_traced(tid, task, outcome)
+
+    def answer_at_exit(self, tid: int, registers: list[int], value: int) -> None:
+        """Finish a traced call that was used up for something else: the task is at that call's exit stop."""
+        registers[events.RAX] = value
+        registers[events.ORIG_RAX] = -1
+        self.tracer.set_registers(tid, registers)
+        self.tracer.resume(tid)
+
+    def _install_traced(self, tid: int, outcome: Install) -> None:
+        stream = outcome.stream
+        result = self.installer.install_descriptor(tid, self.descriptor(stream), outcome.close_on_exec)
+        if not outcome.keep:
+            self.executive.host.stream_close(stream)
+        moved = self.installer.moved()
+        if moved is None:
+            self.tracer.answer(tid, result)
+        else:
+            self.answer_at_exit(tid, moved, result)
+
+    def _traced_bootstrap(self, tid: int) -> None:
+        """Init is our own code: what it calls is let pass."""
+        if tid == self.init_pid:
+            self.tracer.resume(tid)
+        else:
+            self.tracer.answer(tid, -ENOSYS)
+
+    # -- stops ----------------------------------------------------------------------------------------------------------
+    def _stop(self, fields: Fields) -> None:
+        tid, detail, value = fields[1], fields[2], fields[3]
+        task = self.tasks.get(tid)
+        if detail in (events.EVENT_FORK, events.EVENT_VFORK, events.EVENT_CLONE):
+            self._forked(tid, task, value)
+        elif detail == events.EVENT_EXEC:
+            self._images.executed(tid, value)
+        elif detail == events.EVENT_STOP:
+            self._interrupted(tid, task, value)
+        elif detail == events.EVENT_SYSCALL and task is not None and task.stage is Stage.EXEC_RUNNING:
+            self._images.failed(tid, task)
+        else:
+            self.tracer.resume(tid)
+
+    def _forked(self, tid: int, task: Task | None, child_tid: int) -> None:
+        if task is None:
+            if tid == self.init_pid and self.main is None and self.on_first_process is not None:
+                child = self.on_first_process(child_tid, self.guest_pid(child_tid))
+                self.main, self.main_pid = child, child_tid
+            else:
+                self.kill(child_tid)
+                self.tracer.resume(tid)
+                return
+        else:
+            registers = self.tracer.registers(tid)
+            flags = registers[events.RDI] if registers is not None and registers[events.ORIG_RAX] == NR_CLONE else 0
+            thread = self.executive.processes.fork(task.thread, child_tid, self.guest_pid(child_tid), flags)
+            child = Task(thread)
+        self.tasks[child_tid] = child
+        if child_tid in self._held:
+            self._held.discard(child_tid)
+            self.tracer.resume(child_tid)
+        self.tracer.resume(tid)
+
+    def guest_pid(self, host_tid: int) -> int:
+        """The number a task has inside the sandbox."""
+        if self.name_space < 0:
+            return host_tid
+        inside = int(lib.shim_guest_pid(host_tid, self.name_space))
+        return inside if inside > 0 else host_tid
+
+    def _interrupted(self, tid: int, task: Task | None, signal_number: int) -> None:
+        if task is None:
+            if tid == self.init_pid:
+                self.tracer.resume(tid)
+            else:
+                self._held.add(tid)
+        elif task.stage is Stage.EXEC_STOPPING:
+            self._images.stopped(tid, task, signal_number)
+        elif task.stage in (Stage.PARK_STOPPING, Stage.WAKING):
+            self._blocking.stopped(tid, task, signal_number)
+        elif signal_number in _STOP_SIGNALS:
+            self.tracer.listen(tid)
+        else:
+            self.tracer.resume(tid)
+
+    def continue_stopped(self, tid: int, signal_number: int) -> None:
+        """Let a task go on after an EVENT_STOP: into its group stop if that is what it was."""
+        if signal_number in _STOP_SIGNALS:
+            self.tracer.listen(tid)
+        else:
+            self.tracer.resume(tid)
+
+    def remote_call(self, tid: int, registers: list[int]) -> bool:
+        """Have a stopped task execute one quick call natively (rip at a syscall instruction); False when it died on the way."""
+        self.tracer.set_registers(tid, registers)
+        return self.run_to_exit(tid, False) is not None
+
+    def run_to_exit(self, tid: int, entered: bool) -> int | None:
+        """Let a task execute a quick call up to its exit stop; the raw result (signed), None when the task died.
+
+        entered: it is at the call's RET_TRACE stop already. A signal that arrives meanwhile is sent again.
+        """
+        stops = 1 if entered else 0
+        while stops < _ENTRY_AND_EXIT:
+            self.tracer.resume_to_exit(tid)
+            status = self.tracer.wait_stop(tid)
+            if status < 0:
+                return None
+            if not os.WIFSTOPPED(status):
+                self._exit((events.EXIT, tid, 0, status))
+                return None
+            stop_signal = os.WSTOPSIG(status)
+            if stop_signal == signal.SIGTRAP | 0x80:
+                stops += 1
+            elif status >> 16 == 0:
+                lib.shim_tgkill(self.process_of(tid), tid, stop_signal)
+        registers = self.tracer.registers(tid)
+        if registers is None:
+            return None
+        result = registers[events.RAX]
+        return result - (1 << 64) if result & _SIGN else result
+
+    def process_of(self, tid: int) -> int:
+        """Host process id of a task."""
+        task = self.tasks.get(tid)
+        return tid if task is None else task.thread.process.host_pid
+
+    def _signal(self, fields: Fields) -> None:
+        tid, number = fields[1], fields[2]
+        task = self.tasks.get(tid)
+        if task is None or not self._blocking.signalled(tid, task, number):
+            self.tracer.signal_pass(tid, number)
+
+    def _exit(self, fields: Fields) -> None:
+        tid, status = fields[1], fields[3]
+        self._held.discard(tid)
+        if tid == self.init_pid:
+            if self.main_status is None:
+                self.main_status = status if self.main is None else 9
+            return
+        task = self.tasks.pop(tid, None)
+        if task is None:
+            return
+        self._blocking.abandoned(task)
+        self.executive.processes.thread_exited(tid, status)
+        if tid == self.main_pid:
+            self.main_status = status
+
+    # -- the end -----------------------------------------------------------------------------------------------------------
+    def kill(self, pid: int) -> None:
+        """SIGKILL, whether or not it still exists."""
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+    def rename_task(self, old_tid: int, new_tid: int) -> Task | None:
+        """After an exec by another thread than the leader the kernel gives it the leader's id."""
+        task = self.tasks.pop(old_tid, None)
+        leader = self.tasks.pop(new_tid, None) if old_tid != new_tid else None
+        task = task or leader
+        if task is not None:
+            self.tasks[new_tid] = task
+        return task
+
+    def close(self) -> None:
+        """Kill and reap everything that is left."""
+        for pid in {self.init_pid, *self.tasks, *self._held} - {0}:
+            self.kill(pid)
+        while True:
+            try:
+                pid, status = os.waitpid(-1, 0x40000000)  # __WALL
+            except ChildProcessError:
+                return
+            if os.WIFSTOPPED(status):
+                self.tracer.resume(pid)

@@ -1,0 +1,56 @@
+"""A host task as the supervisor drives it: the link between a tracee's stops and an executive Thread.
+
+Owns the engine-side state of one task (what it is in the middle of); the meaning of calls is the executive's.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pylibos.emulation.dispatch import Answer
+    from pylibos.emulation.object_manager.waits import PendingWait
+    from pylibos.emulation.outcome import Blocking, Exec
+    from pylibos.emulation.process.thread import Thread
+
+
+class Stage(enum.Enum):
+    """What the next stop of a task belongs to."""
+
+    RUNNING = "running"
+    EXEC_STOPPING = "exec: asked to stop after its execve was answered"
+    EXEC_ENTERING = "exec: about to call execveat on the loader"
+    EXEC_RUNNING = "exec: in execveat"
+    PARK_STOPPING = "blocked: asked to stop so that it can be put to sleep"
+    PARK_ENTERING = "blocked: about to call pause"
+    PARKED = "blocked: asleep in pause, takes signals"
+    WAKING = "blocked: asked to stop because the wait is over"
+    REISSUE = "about to make its call again; the answer is ready"
+
+
+class Task:
+    """One traced host task."""
+
+    __slots__ = ("blocking", "call", "descriptors", "exec", "number", "pending", "ready", "saved", "stage", "thread")
+
+    def __init__(self, thread: Thread) -> None:
+        self.thread = thread
+        self.stage = Stage.RUNNING
+        self.call: tuple[int, tuple[int, ...]] = (0, ())
+        """Number and arguments of the call being carried out in several steps."""
+        self.number = 0
+        self.saved: list[int] | None = None
+        self.exec: Exec | None = None
+        self.descriptors: tuple[int, ...] = ()
+        self.blocking: Blocking | None = None
+        self.pending: PendingWait | None = None
+        self.ready: Answer | NotReady = NOT_READY
+        """The finished outcome that waits for the call to be made again."""
+
+
+class NotReady:
+    """No outcome waits."""
+
+
+NOT_READY = NotReady()

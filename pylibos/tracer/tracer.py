@@ -1,0 +1,185 @@
+"""The tracer: real tasks in, events out; answers in, resumed tasks out.
+
+Knows listener, stops and registers, not what a call means. One instance per supervisor and thread. Methods that act on a task
+that was killed meanwhile do nothing: its exit event follows.
+
+Sources: seccomp_unotify(2), ptrace(2), Linux kernel/seccomp.c:seccomp_do_user_notification().
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterable
+from typing import Final
+
+from pylibos.tracer.native import ffi, lib
+
+NOTIFIED: Final = 1
+TRACED: Final = 2
+STOP: Final = 3
+SIGNAL: Final = 4
+EXIT: Final = 5
+STREAM: Final = 6
+TIMER: Final = 7
+REQUEST: Final = 8
+
+EVENT_SYSCALL: Final = 0
+EVENT_FORK: Final = 1
+EVENT_VFORK: Final = 2
+EVENT_CLONE: Final = 3
+EVENT_EXEC: Final = 4
+EVENT_STOP: Final = 128
+
+RAX: Final = 10
+RCX: Final = 11
+RDX: Final = 12
+RSI: Final = 13
+RDI: Final = 14
+ORIG_RAX: Final = 15
+RIP: Final = 16
+RSP: Final = 19
+R10: Final = 7
+R8: Final = 9
+R9: Final = 8
+NO_PATH: Final = 0xFFFFFFFFFFFFFFFF
+
+_FIELDS = struct.Struct("<20Q")
+_REGISTERS = struct.Struct("<27Q")
+
+Fields = tuple[int, ...]
+"""kind, tid, detail, value, id, number, argument 0..5, instruction, stack, path address, path size, identity, device, inode, mode."""
+
+
+class TracerError(Exception):
+    """Interception itself failed: nothing may go on running."""
+
+
+class Tracer:
+    """The one blocking wait, and every act on a stopped or waiting task."""
+
+    def __init__(self) -> None:
+        self._loop = ffi.new("struct shim_loop *")
+        error = lib.shim_loop_open(self._loop)
+        if error:
+            raise TracerError(os.strerror(-error))
+        self._event = ffi.new("struct shim_event *")
+        self._buffer = memoryview(ffi.buffer(self._event))
+        self._path_offset = _FIELDS.size
+        self._registers = ffi.new("uint64_t[27]")
+        self._register_buffer = ffi.buffer(self._registers)
+
+    def configure(
+        self, notified: Iterable[int], continued: Iterable[int], paths: dict[int, int], descriptors: dict[int, int]
+    ) -> None:
+        """Fill the loop's tables: calls answered by notification alone, traced calls to continue unseen, arguments to prefetch."""
+        for number in notified:
+            self._loop.notified_only[number] = 1
+        for number in continued:
+            self._loop.traced_action[number] = 1
+        for number, index in paths.items():
+            self._loop.path_argument[number] = index + 1
+        for number, index in descriptors.items():
+            self._loop.descriptor_argument[number] = index + 1
+
+    def protect(self, passage: int) -> None:
+        """Answer EBADF to traced calls that would close, replace or read this descriptor number."""
+        self._loop.passage = passage
+
+    # -- waiting ---------------------------------------------------------------------------------------------------
+    def next(self) -> Fields:
+        """Wait for the next event."""
+        error = lib.shim_next(self._loop, self._event)
+        if error:
+            raise TracerError(os.strerror(-error))
+        return _FIELDS.unpack_from(self._buffer)
+
+    def path(self, size: int) -> bytes:
+        """The path prefetched with the last event."""
+        return bytes(self._buffer[self._path_offset : self._path_offset + size])
+
+    def watch(self, descriptor: int, events: int, tag: int) -> None:
+        """Report poll events of a host descriptor once, with tag; events 0 withdraws."""
+        lib.shim_watch(self._loop, descriptor, events, tag)
+
+    def set_deadline(self, deadline_ns: int) -> None:
+        """Report TIMER when CLOCK_MONOTONIC reaches deadline_ns; 0 withdraws."""
+        self._loop.deadline = deadline_ns
+
+    def report_signals(self, wanted: bool) -> None:
+        """Whether signal-delivery stops are events (somebody is parked) or passed on at once."""
+        self._loop.report_signals = wanted
+
+    # -- notified calls -----------------------------------------------------------------------------------------------
+    def accept_listener(self, control: int) -> None:
+        """Take over the seccomp listener that init sent through the control socket."""
+        listener = lib.shim_receive_listener(control)
+        if listener < 0:
+            raise TracerError(f"no seccomp listener: {os.strerror(-listener)}")
+        self._loop.listener = listener
+
+    def reply(self, call_id: int, value: int) -> None:
+        """Finish a notified call: a result, or -errno."""
+        lib.shim_reply(self._loop, call_id, value, 0)
+
+    def reply_continue(self, call_id: int) -> None:
+        """Let the kernel execute a notified call as it stands."""
+        lib.shim_reply(self._loop, call_id, 0, 1)
+
+    def install(self, call_id: int, descriptor: int, close_on_exec: bool) -> int:
+        """Put a duplicate of a host descriptor into the caller's table; its number, or -errno. The call still waits."""
+        return int(lib.shim_install(self._loop, call_id, descriptor, close_on_exec, 0))
+
+    def install_reply(self, call_id: int, descriptor: int, close_on_exec: bool) -> int:
+        """Install and finish the call with the new number; that number or -errno (then the call still waits)."""
+        return int(lib.shim_install(self._loop, call_id, descriptor, close_on_exec, 1))
+
+    # -- traced calls and stops ------------------------------------------------------------------------------------------
+    def seize(self, tid: int) -> None:
+        """Attach without stopping."""
+        error = lib.shim_seize(tid)
+        if error < 0:
+            raise TracerError(f"ptrace is not permitted: {os.strerror(-error)}")
+
+    def resume(self, tid: int, signal: int = 0) -> None:
+        """Continue a stopped task, delivering signal."""
+        lib.shim_resume(tid, signal)
+
+    def resume_to_exit(self, tid: int) -> None:
+        """Continue until the call has returned (EVENT_SYSCALL) unless another event comes first."""
+        lib.shim_resume_to_exit(tid)
+
+    def listen(self, tid: int) -> None:
+        """Leave a task in its group stop."""
+        lib.shim_listen(tid)
+
+    def interrupt(self, tid: int) -> None:
+        """Ask a running task to stop (EVENT_STOP)."""
+        lib.shim_interrupt(tid)
+
+    def answer(self, tid: int, value: int) -> None:
+        """Finish a call at its RET_TRACE stop without executing it."""
+        lib.shim_answer(tid, value)
+
+    def renumber(self, tid: int, number: int) -> None:
+        """Turn the call at its RET_TRACE stop into another one, with the same arguments."""
+        lib.shim_renumber(tid, number)
+
+    def signal_pass(self, tid: int, signal: int) -> None:
+        """Deliver a signal at its delivery stop, re-issuing a notified call that was never received."""
+        lib.shim_signal_pass(self._loop, tid, signal)
+
+    def wait_stop(self, tid: int) -> int:
+        """Wait for one task's next stop: its wait status, or -errno."""
+        return int(lib.shim_wait_stop(tid))
+
+    def registers(self, tid: int) -> list[int] | None:
+        """General registers of a stopped task in struct user_regs_struct order; None when it is gone."""
+        if lib.shim_registers(tid, self._registers) < 0:
+            return None
+        return list(_REGISTERS.unpack(self._register_buffer))
+
+    def set_registers(self, tid: int, registers: list[int]) -> None:
+        """Set them; values are taken modulo 2**64."""
+        self._register_buffer[:] = _REGISTERS.pack(*(value & 0xFFFFFFFFFFFFFFFF for value in registers))
+        lib.shim_set_registers(tid, self._registers)

@@ -1,0 +1,138 @@
+"""The pytest side of the harness: options, the list of engines, and the fixtures that build, run and compare.
+
+`--engines` chooses where programs run: `native` is the oracle by itself, `notify` and `ptrace` compare against it. Native runs are kept
+for the session, so that two engines cost one oracle.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.build import Builder
+from tests.harness.comparison import NATIVE, PYLIBOS, ROOT, Arena, Case, Outcome, difference, remove_tree, scratch_directory
+from tests.harness.gaps import ENGINES, Gap, GapList, load_gaps
+from tests.harness.processes import become_subreaper
+
+GUESTS = ROOT / "tests" / "guest"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("pylibos", "programs under PyLibOS")
+    group.addoption("--engines", default=",".join((NATIVE, *ENGINES)), help="where programs run, separated by commas: native, notify, ptrace")
+    group.addoption("--fuzz-seconds", type=float, default=10.0, help="how long each run of the system call fuzzer lasts")
+    group.addoption("--kill-moments", type=int, default=10, help="at how many random moments the supervisor is killed, per engine")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for engine in chosen_engines(config):
+        if engine not in (NATIVE, *ENGINES):
+            raise pytest.UsageError(f"--engines: {engine!r} is not one of native, {', '.join(ENGINES)}")
+
+
+def chosen_engines(config: pytest.Config) -> list[str]:
+    """What --engines says."""
+    return [word for word in str(config.getoption("--engines")).split(",") if word]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`engine` is every chosen place to run; `inside` only those with PyLibOS."""
+    engines = chosen_engines(metafunc.config)
+    if "engine" in metafunc.fixturenames:
+        metafunc.parametrize("engine", engines)
+    elif "inside" in metafunc.fixturenames:
+        metafunc.parametrize("inside", [engine for engine in engines if engine != NATIVE])
+
+
+class Comparer:
+    """Runs cases and judges them against the oracle and the list of known gaps."""
+
+    def __init__(self, arena: Arena, builder: Builder, gaps: GapList) -> None:
+        self.arena = arena
+        self.builder = builder
+        self.gaps = gaps
+        self._oracles: dict[str, Outcome] = {}
+
+    def oracle(self, name: str, case: Case) -> Outcome:
+        """The native outcome, run once per session."""
+        if name not in self._oracles:
+            self._oracles[name] = self.arena.native(case)
+        return self._oracles[name]
+
+    def check(self, name: str, case: Case, engine: str) -> Outcome:
+        """Fail the test unless the run equals the oracle, known gaps aside. Returns the run's outcome."""
+        native = self.oracle(name, case)
+        if native.completed.leaked:
+            pytest.fail(f"the native run leaves processes behind: {native.completed.leaked}")
+        if engine == NATIVE:
+            return native
+        require_pylibos()
+        outcome = self.arena.contained(case, engine)
+        self._judge(name, engine, difference(native, outcome), outcome)
+        return outcome
+
+    def _judge(self, name: str, engine: str, found: dict[str, str], outcome: Outcome) -> None:
+        whole = self.gaps.find(name, engine)
+        if whole is not None:
+            expect_gap(name, whole, failed=bool(found))
+        parts = self.gaps.sections(name, engine)
+        closed = sorted(set(parts) - set(found))
+        unexpected = {part: text for part, text in found.items() if part not in parts}
+        # A section that differs usually changes the program's exit status too; that is the same gap.
+        if parts and set(unexpected) == {"status"} and set(found) != {"status"} and not outcome.completed.timed_out:
+            unexpected = {}
+        if unexpected:
+            text = "\n".join(f"[{part}]\n{lines}" for part, lines in unexpected.items())
+            pytest.fail(f"{name} on {engine} differs from native (-native +inside)\n{text}\n\n{outcome.completed.describe()}", pytrace=False)
+        if closed:
+            pytest.fail(f"known gaps of {name} on {engine} no longer differ, remove them: {closed}", pytrace=False)
+        if parts:
+            pytest.xfail("; ".join(f"{part}: {gap.reason}" for part, gap in parts.items()))
+
+
+def expect_gap(name: str, gap: Gap, *, failed: bool) -> None:
+    """End a test that has a gap for all of it: expected to fail, and red when it does not."""
+    if failed:
+        pytest.xfail(f"{gap.reason} ({gap.issue})")
+    pytest.fail(f"{name} is a known gap that no longer differs, remove it: {gap.reason}", pytrace=False)
+
+
+def require_pylibos() -> None:
+    """Contained runs need the command; its absence is a failure, because skipping would pass for success."""
+    if not PYLIBOS.exists():
+        pytest.fail(f"{PYLIBOS} is missing (use --engines native to run only the oracles)", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def gap_list() -> GapList:
+    """tests/guest/known_gaps.toml."""
+    return load_gaps(GUESTS / "known_gaps.toml")
+
+
+@pytest.fixture(scope="session")
+def scratch() -> Iterator[Path]:
+    """A directory for the session that every user can search, on a path no program finds surprising."""
+    become_subreaper()
+    os.umask(0o022)
+    path = scratch_directory("pylibos-test-")
+    yield path
+    remove_tree(path)
+
+
+@pytest.fixture(scope="session")
+def builder(scratch: Path) -> Builder:
+    """The C guests of this session."""
+    directory = scratch / "build"
+    directory.mkdir(mode=0o755)
+    return Builder(directory, GUESTS)
+
+
+@pytest.fixture(scope="session")
+def comparer(scratch: Path, builder: Builder, gap_list: GapList) -> Comparer:
+    """Runs and compares cases in one working directory."""
+    base = scratch / "arena"
+    base.mkdir(mode=0o755)
+    return Comparer(Arena(base), builder, gap_list)

@@ -1,0 +1,42 @@
+"""The ``#!`` parser against a transcription of the documented rules for lines that end within the buffer, and against noise."""
+
+from __future__ import annotations
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pylibos.abi.errno import Errno
+from pylibos.emulation.errors import SyscallError
+from pylibos.emulation.process.shebang import parse_shebang
+
+PATTERN = re.compile(rb"#![ \t]*([^ \t\n]+)(?:[ \t]+([^\n]*?))?[ \t]*\n")
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_give_a_pair_or_enoexec(tail: bytes) -> None:
+    try:
+        name, argument = parse_shebang(b"#!" + tail)
+    except SyscallError as error:
+        assert error.errno is Errno.ENOEXEC
+        return
+    assert not set(name) & set(b"\0 \t\n")
+    assert len(name) < 256
+    if argument is not None:
+        # Empty when blanks run into the end of the file: Linux passes that empty argument, too.
+        assert not set(argument) & set(b"\0\n")
+        assert argument[:1] not in (b" ", b"\t")
+
+
+@given(st.text("ab/ \t-", min_size=1, max_size=200))
+def test_short_lines_follow_the_rule(text: str) -> None:
+    line = b"#!" + text.encode() + b"\n"
+    match = PATTERN.fullmatch(line)
+    if match is None:
+        try:
+            parse_shebang(line)
+        except SyscallError:
+            return
+        raise AssertionError("accepted a line without a name")
+    assert parse_shebang(line + b"echo\n") == (match[1], match[2] or None)
