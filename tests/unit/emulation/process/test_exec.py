@@ -172,7 +172,10 @@ def test_execveat(guest: Guest) -> None:
     directory = guest.open(b"/bin", os.O_DIRECTORY | os.O_RDONLY)
     file = guest.open(b"/bin/static")
     guest.call("symlink", b"/bin/static", b"/bin/link")
-    at = lambda fd, path, flags=0: plan_of(guest, guest.call("execveat", fd, path, 0x111, 0x222, flags))  # noqa: E731
+
+    def at(fd: int, path: bytes, flags: int = 0) -> Any:
+        return plan_of(guest, guest.call("execveat", fd, path, 0x111, 0x222, flags))
+
     plan = at(directory, b"script")
     assert plan.path == b"/dev/fd/%d/script" % directory
     assert plan.argument_prefix[-1] == plan.path
