@@ -204,6 +204,7 @@ static void *cancelled(void *argument)
 {
     for (;;)
         sleep(10);
+    return NULL;
 }
 CASE(cancellation)
 {
