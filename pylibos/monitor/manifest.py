@@ -11,10 +11,8 @@ Source: TOML 1.0; docs/policy.md describes the keys.
 
 from __future__ import annotations
 
-import difflib
 import enum
 import re
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
@@ -180,6 +178,8 @@ def parse_manifest(data: bytes, name: str = "policy") -> Manifest:
     """Parse and check a policy file. name is used in messages. Raises ManifestError, and nothing else, on any bytes."""
     if len(data) > _SIZE_LIMIT:
         raise ManifestError("larger than 256 KiB", name=name)
+    import tomllib  # a run without policy file need not wait for it
+
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -200,6 +200,8 @@ def parse_manifest(data: bytes, name: str = "policy") -> Manifest:
 
 def _meant(word: str, known: Sequence[str]) -> str:
     """'; did you mean ...?' or the choices."""
+    import difflib  # only for a mistake: not worth its time at every start
+
     close = difflib.get_close_matches(word[:64], known, n=1, cutoff=0.5)
     return f'; did you mean "{close[0]}"?' if close else f"; known: {', '.join(known)}"
 
