@@ -116,7 +116,18 @@ def start_init(
     problem = SpawnError("nothing was tried")
     for wall in _WALLS if name_spaces else (0,):
         try:
-            return _attempt(wall | user if wall else 0, standard, block, loader, keep_peer)
+            init = _attempt(wall | user if wall else 0, standard, block, loader, keep_peer)
         except SpawnError as error:
             problem = error
+        else:
+            _share_real_identity(init)
+            return init
     raise problem
+
+
+def _share_real_identity(init: Init) -> None:
+    """A root supervisor takes its guests' real ids, keeping the effective ones: prlimit(2) of another process asks for equal real
+    ids or CAP_SYS_RESOURCE, which a container's root does not have."""
+    if os.geteuid() == 0 and not init.walls.user:
+        os.setresgid(NOBODY, -1, -1)
+        os.setresuid(NOBODY, -1, -1)

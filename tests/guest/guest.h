@@ -38,8 +38,10 @@ struct guest_case {
     const char *name;
     void (*body)(void);
 };
+#ifndef GUEST_OWN_MAIN
 static struct guest_case guest_cases[MAX_CASES];
 static int guest_case_count;
+#endif
 
 #define CASE(label)                                                                            \
     static void case_##label(void);                                                             \

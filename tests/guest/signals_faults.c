@@ -32,7 +32,7 @@ CASE(segmentation)
     if (!sigsetjmp(target, 1))
         *(volatile int *)0x8000000000000000UL = 1; /* not canonical */
     say("signal %d code %d", number_seen, code_seen);
-    for (int index = 0; index < 1000; index++)
+    for (volatile int index = 0; index < 1000; index++)
         if (!sigsetjmp(target, 1))
             *(volatile int *)(0x1000UL + index) = 1;
     say("a thousand");

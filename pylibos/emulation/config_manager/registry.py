@@ -325,7 +325,7 @@ class Registry:
         self._key_type = manager.types.key
         top = ObjectType("RegistryRoot", Operations(parse=self._parse, describe=lambda header: str(header.body)))
         manager.register_type(top)
-        manager.create(top, self.root, "\\Registry", permanent=True)
+        manager.dereference(manager.create(top, self.root, "\\Registry", permanent=True))
 
     def _parse(self, header: ObjectHeader, rest: str) -> ObjectHeader:
         key = self.open_key("\\Registry\\" + rest)

@@ -147,9 +147,10 @@ class DescriptorInode(SyntheticInode):
     __slots__ = ("_descriptor", "_host_tid")
 
     def __init__(self, volume: SyntheticVolume, thread: Thread, descriptor: int) -> None:
-        identity = volume.host.descriptor_identity(thread.host_tid, descriptor)
-        super().__init__(volume, identity.mode, identity.inode, *_owner(thread.process))
-        self.device = identity.device
+        attributes = volume.host.descriptor_attributes(thread.host_tid, descriptor)
+        super().__init__(volume, attributes.mode, attributes.inode, *_owner(thread.process))
+        self.device, self.rdev, self.nlink, self.size = attributes.device, attributes.rdev, attributes.link_count, attributes.size
+        self.atime, self.mtime, self.ctime = attributes.atime_ns, attributes.mtime_ns, attributes.ctime_ns
         self._host_tid = thread.host_tid
         self._descriptor = descriptor
 

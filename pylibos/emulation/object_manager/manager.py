@@ -98,7 +98,7 @@ class ObjectManager:
     # -- types and creation ------------------------------------------------------------------------------------------
     def register_type(self, object_type: ObjectType) -> ObjectType:
         """Make a type known under \\ObjectTypes. Raises OBJECT_NAME_COLLISION."""
-        self.create(self.types.type, object_type, f"\\ObjectTypes\\{object_type.name}", permanent=True)
+        self.dereference(self.create(self.types.type, object_type, f"\\ObjectTypes\\{object_type.name}", permanent=True))
         self._types[object_type.name] = object_type
         return object_type
 
