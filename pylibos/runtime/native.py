@@ -5,6 +5,9 @@ from __future__ import annotations
 from pylibos.monitor.host_abi import HostError
 from pylibos.tracer.native import ffi, lib
 
+_ADDRESS_LIMIT = 1 << 64
+_EFAULT = 14
+
 
 class ShimNative:
     """Implements monitor.native.Native."""
@@ -18,13 +21,17 @@ class ShimNative:
         return descriptor
 
     def memory_read(self, host_tid: int, address: int, size: int) -> bytes:
-        block = bytearray(size)
-        count = lib.shim_read(host_tid, address, ffi.from_buffer(block), size)
+        if not 0 <= address < _ADDRESS_LIMIT:
+            raise HostError(_EFAULT)
+        block = bytearray(max(size, 0))
+        count = lib.shim_read(host_tid, address, ffi.from_buffer(block), len(block))
         if count < 0:
             raise HostError(-count)
         return bytes(memoryview(block)[:count])
 
     def memory_write(self, host_tid: int, address: int, data: bytes) -> int:
+        if not 0 <= address < _ADDRESS_LIMIT:
+            raise HostError(_EFAULT)
         count = int(lib.shim_write(host_tid, address, ffi.from_buffer(data), len(data)))
         if count < 0:
             raise HostError(-count)
