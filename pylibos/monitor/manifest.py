@@ -11,10 +11,8 @@ Source: TOML 1.0; docs/policy.md describes the keys.
 
 from __future__ import annotations
 
-import difflib
 import enum
 import re
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
@@ -176,6 +174,8 @@ def parse_duration(text: str) -> int:
 
 def parse_manifest(data: bytes, name: str = "policy") -> Manifest:
     """Parse and check a policy file. name is used in messages. Raises ManifestError, and nothing else, on any bytes."""
+    import tomllib  # 5 ms that a run without a policy file does not spend
+
     if len(data) > _SIZE_LIMIT:
         raise ManifestError("larger than 1 MiB", name=name)
     try:
@@ -193,6 +193,8 @@ def parse_manifest(data: bytes, name: str = "policy") -> Manifest:
 
 def _meant(word: str, known: Sequence[str]) -> str:
     """'; did you mean ...?' or the choices."""
+    import difflib
+
     close = difflib.get_close_matches(word[:64], known, n=1, cutoff=0.5)
     return f'; did you mean "{close[0]}"?' if close else f"; known: {', '.join(known)}"
 
