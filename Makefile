@@ -29,7 +29,7 @@ docs-fresh: ## fail when a generated page is stale
 	@if [ -e scripts/gen_syscall_docs.py ]; then PYTHONPATH=. $(PYTHON) scripts/gen_syscall_docs.py --check; fi
 
 unit: ## tests that run no guest
-	$(PYTHON) -m pytest -q tests/unit tests/property tests/architecture
+	./scripts/test -q tests/unit tests/property tests/architecture
 
 test: ## every test, as CI runs it
 	./scripts/test

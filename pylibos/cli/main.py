@@ -105,7 +105,9 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         if words[0] == "--version":
             words = ["version"]
-        return command_named(words[0])(words[1:])
+        code = command_named(words[0])(words[1:])
+        sys.stdout.flush()
+        return code
     except PylibosError as error:
         report(error)
         return error.exit_code

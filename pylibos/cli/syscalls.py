@@ -22,8 +22,7 @@ def syscalls_command(words: list[str]) -> int:
     for kind in parsed.all("support"):
         if kind not in SUPPORT:
             raise UsageError(f"--support {kind}: no such kind", nearest(kind, list(SUPPORT)) or f"choose one of: {', '.join(SUPPORT)}")
-    import pylibos.emulation.syscalls  # noqa: F401 - importing the families fills the table
-    from pylibos.emulation.syscalls.table import TABLE
+    from pylibos.emulation.syscalls.all import TABLE
 
     rows = [TABLE[number] for number in sorted(TABLE)]
     names = {row.name for row in rows}

@@ -12,7 +12,6 @@ few distinct objects and a count; memory stays bounded.
 from __future__ import annotations
 
 import os
-import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,6 +78,8 @@ class Denial:
 
     def line(self) -> str:
         """The line a person sees."""
+        import shlex  # a run that is denied nothing does not wait for it
+
         path = escape(self.path)
         allow = f"  allow with: {self.hint} {shlex.quote(path)}" if self.hint else ""
         return f"pylibos: denied {self.operation} {path}  [rule: {escape(self.rule)}]{allow}  (pid {self.pid} {self.comm})"

@@ -12,7 +12,7 @@ from typing import Final
 
 from pylibos.abi.errno import Errno
 from pylibos.monitor.fake_nodes import DEVICE, QUEUES, Opened, fail
-from pylibos.monitor.host_abi import Access, DescriptorIdentity, HostStream, ProcessUsage
+from pylibos.monitor.host_abi import Access, DescriptorIdentity, HostStream, ProcessUsage, StreamAttributes
 
 _O_CLOEXEC: Final = 0o2000000
 _O_APPEND: Final = 0o2000
@@ -103,6 +103,9 @@ class FakeGuests:
     def descriptor_identity(self, host_tid: int, descriptor: int) -> DescriptorIdentity:
         node = self._descriptor(host_tid, descriptor)[0].node
         return DescriptorIdentity(DEVICE, node.inode, node.attributes().mode)
+
+    def descriptor_attributes(self, host_tid: int, descriptor: int) -> StreamAttributes:
+        return self._descriptor(host_tid, descriptor)[0].node.attributes()
 
     def descriptor_state(self, host_tid: int, descriptor: int) -> tuple[int, int]:
         opened, close_on_exec = self._descriptor(host_tid, descriptor)

@@ -117,7 +117,7 @@ class FakeHost(FakeGuests):
         if uri == b"pipe:":
             node = self._tree.make(NodeKind.FIFO, 0o600, b"pipe:")
             return self._register(Opened(node, Access.READ))
-        if scheme == b"dev" and name in (b"null", b"zero", b"full"):
+        if scheme == b"dev" and name in (b"null", b"zero", b"full", b"random", b"urandom"):
             node = self._unnamed(NodeKind.CHARACTER, b"/dev/" + name)
             return self._register(Opened(node, int(access)))
         if scheme == b"console" and name in self.console:
@@ -125,6 +125,12 @@ class FakeHost(FakeGuests):
             node.content = self.console[name]
             node.readers = node.writers = 1
             return self._register(Opened(node, Access.READ_WRITE))
+        if scheme == b"guest":
+            pid, _, number = name.partition(b"/")
+            if not (pid.isdigit() and number.isdigit()):
+                raise fail(Errno.EINVAL)
+            node = self._descriptor(int(pid), int(number))[0].node
+            return self._register(Opened(node, int(access)))
         raise fail(Errno.ENXIO if scheme in (b"dev", b"console") else Errno.EINVAL)
 
     def _unnamed(self, kind: NodeKind, name: bytes) -> Node:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import tempfile
 import time
 from typing import Final
 
@@ -27,8 +26,8 @@ _OPEN_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLO
 
 def _bases() -> list[str]:
     """Where private directories may be made, best first: memory before disk."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    return [base for base in ("/dev/shm", runtime, tempfile.gettempdir()) if base and os.access(base, os.W_OK | os.X_OK)]
+    named = ("/dev/shm", os.environ.get("XDG_RUNTIME_DIR", ""), os.environ.get("TMPDIR", ""), "/tmp")
+    return [base for base in named if base and os.access(base, os.W_OK | os.X_OK)]
 
 
 class TokenPool:

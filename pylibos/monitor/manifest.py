@@ -11,10 +11,8 @@ Source: TOML 1.0; docs/policy.md describes the keys.
 
 from __future__ import annotations
 
-import difflib
 import enum
 import re
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
@@ -22,7 +20,9 @@ from typing import Final, TypeVar
 from pylibos.monitor.globs import Pattern, PatternError
 
 VERSION: Final = 1
-_SIZE_LIMIT: Final = 1 << 20
+_SIZE_LIMIT: Final = 1 << 18
+_DOTS_LIMIT: Final = 256
+"""Dots in one line: tomllib needs quadratic time for a dotted key (40 s for one of 100 KB)."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _VARIABLE_GLOB: Final = re.compile(r"[A-Za-z_*?][A-Za-z0-9_*?]*\Z")
@@ -177,22 +177,31 @@ def parse_duration(text: str) -> int:
 def parse_manifest(data: bytes, name: str = "policy") -> Manifest:
     """Parse and check a policy file. name is used in messages. Raises ManifestError, and nothing else, on any bytes."""
     if len(data) > _SIZE_LIMIT:
-        raise ManifestError("larger than 1 MiB", name=name)
+        raise ManifestError("larger than 256 KiB", name=name)
+    import tomllib  # a run without policy file need not wait for it
+
     try:
         text = data.decode("utf-8")
-        document = tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise ManifestError(f"not UTF-8 at byte {error.start}", name=name, line=data.count(b"\n", 0, error.start) + 1) from None
+    for number, line in enumerate(data.split(b"\n"), 1):
+        if line.count(b".") > _DOTS_LIMIT:
+            raise ManifestError(f"more than {_DOTS_LIMIT} dots in a line", name=name, line=number)
+    try:
+        document = tomllib.loads(text)
     except RecursionError:
         raise ManifestError("nested too deeply", name=name) from None
     except ValueError as error:  # TOMLDecodeError, and int() of ten thousand digits
         found = re.search(r"at line (\d+)", str(error))
-        raise ManifestError(f"not TOML: {error}", name=name, line=int(found[1]) if found else None) from None
+        at_end = max(1, text.rstrip().count("\n") + 1) if "end of document" in str(error) else None
+        raise ManifestError(f"not TOML: {error}", name=name, line=int(found[1]) if found else at_end) from None
     return _Reader(name, text).manifest(document)
 
 
 def _meant(word: str, known: Sequence[str]) -> str:
     """'; did you mean ...?' or the choices."""
+    import difflib  # only for a mistake: not worth its time at every start
+
     close = difflib.get_close_matches(word[:64], known, n=1, cutoff=0.5)
     return f'; did you mean "{close[0]}"?' if close else f"; known: {', '.join(known)}"
 

@@ -9,7 +9,7 @@ How a path is decided, first match wins:
 3. the longest rule that is the path or a directory above it: ro, rw or empty (the directory is there, its contents are not);
 4. the path lies above a rule: it can be looked up and listed (only the way down is shown);
 5. ENOENT.
-A rule the person gave lifts the *default* hidden patterns from exactly its own subtree, never a pattern of a policy file.
+A rule the person gave lifts a *default* hidden pattern that matches its path or a directory above, never a pattern of a policy file.
 
 Invariants: nothing is allowed without a rule. A directory above a rule or above something a pattern protects cannot be renamed: that
 would carry the protected thing out from under its rule. Answers are shared objects, so a check allocates nothing once its directory is
@@ -223,7 +223,7 @@ class Policy:
         return cls(manifest.rules, manifest.protections)
 
     def check(self, operation: int, path: bytes) -> Decision:
-        """Allow or Deny. path: an absolute host path in normal form; anything else is decided by its letters, hence denied."""
+        """Allow or Deny. path: absolute and in normal form (linux_paths.host_path has checked that); it is compared literally."""
         head, _, name = path.rpartition(b"/")
         directory = self._directories.get(head)
         if directory is None:
@@ -279,8 +279,7 @@ class Policy:
         shut = above.shut or next((protected for protected, states in stepped if protected.pattern.accepts(states)), None)
         live = tuple((protected, states) for protected, states in stepped if states)
         if shut is not None and shut.default and rule is not None and rule.explicit:
-            shut = None
-            live = tuple((protected, states) for protected, states in live if not protected.pattern.accepts(states))
+            shut = None  # what matched up to here is lifted; the same patterns may match again further down
         made = _Directory(rule or above.cover, shut, node, live)
         self._fill(made)
         return made

@@ -22,10 +22,8 @@ import enum
 import os
 import stat
 import struct
-import tempfile
 import zlib
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pylibos.abi.errno import Errno
@@ -56,7 +54,7 @@ class Engine(enum.Enum):
     PTRACE = "ptrace"
 
 
-def filter_program(rules: Sequence[FilterRule], engine: Engine, cache_directory: Path | None = None) -> bytes:
+def filter_program(rules: Sequence[FilterRule], engine: Engine, cache_directory: str | os.PathLike[str] | None = None) -> bytes:
     """The program for ``rules`` as an array of struct sock_filter (8 bytes each), from the cache when a valid copy is there.
 
     Raises SeccompError. A cache that cannot be read or written is no error.
@@ -104,7 +102,7 @@ def compile_filter(rules: Sequence[FilterRule], engine: Engine) -> bytes:
         if engine is Engine.NOTIFY:
             for rule in rules:
                 _add_rule(library, program, rule)
-        with tempfile.TemporaryFile() as file:
+        with open(os.memfd_create("pylibos-filter", os.MFD_CLOEXEC), "w+b") as file:
             program.export_bpf(file)
             file.seek(0)
             text = file.read()
@@ -171,7 +169,7 @@ def _private(status: os.stat_result) -> bool:
     return status.st_uid == os.geteuid() and not status.st_mode & 0o077
 
 
-def _open_directory(directory: Path) -> int | None:
+def _open_directory(directory: str | os.PathLike[str]) -> int | None:
     """A descriptor of the cache directory when it is a real directory, ours and closed to everybody else."""
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -183,7 +181,7 @@ def _open_directory(directory: Path) -> int | None:
     return None
 
 
-def _read_cache(directory: Path, name: str, text: bytes) -> bytes | None:
+def _read_cache(directory: str | os.PathLike[str], name: str, text: bytes) -> bytes | None:
     parent = _open_directory(directory)
     if parent is None:
         return None
@@ -208,10 +206,10 @@ def _read_cache(directory: Path, name: str, text: bytes) -> bytes | None:
     return program if len(program) == program_size and _plausible(program) else None
 
 
-def _write_cache(directory: Path, name: str, text: bytes, program: bytes) -> None:
+def _write_cache(directory: str | os.PathLike[str], name: str, text: bytes, program: bytes) -> None:
     """Store atomically; a failure only means compiling again next time."""
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.makedirs(directory, mode=0o700, exist_ok=True)
     except OSError:
         return
     parent = _open_directory(directory)

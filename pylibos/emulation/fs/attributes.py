@@ -106,9 +106,7 @@ def _time(seconds: int, nanoseconds: int, now: int) -> int | None:
 
 
 def truncate(thread: Thread, inode: Inode, size: int) -> None:
-    """truncate by path. Raises EINVAL, EISDIR, EROFS, EACCES, EFBIG."""
-    if size < 0:
-        raise SyscallError(Errno.EINVAL)
+    """truncate by path; size is not negative. Raises EINVAL (no regular file), EISDIR, EROFS, EACCES, EFBIG."""
     if inode.is_directory:
         raise SyscallError(Errno.EISDIR)
     if not inode.is_regular and inode.mode >> 12 != 8:

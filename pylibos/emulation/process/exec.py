@@ -69,7 +69,7 @@ def _find(thread: Thread, directory: int, path: bytes, follow: bool, empty_path:
     if directory != AT_FDCWD and path[:1] != b"/":
         if not path and not empty_path:
             raise SyscallError(Errno.ENOENT)
-        opened = executive.io.describe(thread, directory).inode
+        opened = executive.io.inode_of(thread, directory)
         if opened is None:
             raise SyscallError(Errno.EACCES if not path else Errno.ENOTDIR)
         if not path:

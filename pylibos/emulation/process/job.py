@@ -54,7 +54,18 @@ class Accounting(NamedTuple):
 class Job(DispatcherObject):
     """One job object."""
 
-    __slots__ = ("_ended_faults", "_ended_system", "_ended_user", "_last", "limits", "name", "peak_memory", "processes", "terminated", "total")
+    __slots__ = (
+        "_ended_faults",
+        "_ended_system",
+        "_ended_user",
+        "_last",
+        "limits",
+        "name",
+        "peak_memory",
+        "processes",
+        "terminated",
+        "total",
+    )
 
     def __init__(self, name: str = "", limits: JobLimits | None = None) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """\\Processes: the process table as it appears in the object name space.
 
-sync_processes() brings \\Processes\\PID (and \\Processes\\PID\\Threads\\TID) into line with the table; whoever shows the name space calls it first, so
-creating a process costs nothing here. Bodies are the Process and Thread values. Owns nothing.
+sync_processes() brings \\Processes\\PID (and \\Processes\\PID\\Threads\\TID) into line with the table; who shows the name space calls it
+first, so creating a process costs nothing here. Bodies are the Process and Thread values. Owns nothing.
 """
 
 from __future__ import annotations

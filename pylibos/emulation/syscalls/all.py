@@ -9,6 +9,8 @@ from __future__ import annotations
 from pylibos.emulation.syscalls import (  # noqa: F401 - imported for the rows they register
     rows,
     rows_missing,
+    sys_attributes,
+    sys_descriptors,
     sys_directory,
     sys_identity,
     sys_limits,

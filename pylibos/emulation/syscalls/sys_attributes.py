@@ -221,7 +221,9 @@ def sys_utimensat(
 # -- length ----------------------------------------------------------------------------------------------------------------
 @syscall("truncate", number=76)
 def sys_truncate(thread: Thread, path: UserPath, length: Offset) -> None:
-    """truncate(2)."""
+    """truncate(2). Raises EINVAL for a negative length, whatever the path."""
+    if length < 0:
+        raise SyscallError(Errno.EINVAL)
     truncate(thread, _path(thread, path), length)
 
 
