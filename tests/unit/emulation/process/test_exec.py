@@ -147,7 +147,7 @@ def test_errors_leave_no_stream_behind(guest: Guest, path: bytes, expected: Errn
 def test_permission_is_the_guests() -> None:
     guest = Guest([(b"/", "tmpfs", None)], [])
     put(guest, b"/mine", program(), 0o700)
-    put(guest, b"/any", program(), 0o701)
+    put(guest, b"/any", program(), 0o711)
     guest.process.credentials.setresgid(5, 5, 5)
     guest.process.credentials.setresuid(5, 5, 5)
     assert execute(guest, b"/mine") == -Errno.EACCES
