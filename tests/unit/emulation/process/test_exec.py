@@ -191,6 +191,23 @@ def test_execveat(guest: Guest) -> None:
     assert at(FDCWD, b"/bin/static", 1) == -Errno.EINVAL
 
 
+def test_a_memfd_of_the_guest(guest: Guest) -> None:
+    memfd = os.memfd_create("prog")
+    os.write(memfd, program())
+    reader, writer = os.pipe()
+    try:
+        plan = plan_of(guest, guest.call("execveat", memfd, b"", 0x111, 0x222, EMPTY))
+        assert plan.path == b"/dev/fd/%d" % memfd
+        assert plan.executable_path == b"/memfd:prog (deleted)"
+        assert plan.comm == b"%d" % memfd
+        os.fchmod(memfd, 0o600)
+        assert guest.call("execveat", memfd, b"", 0x111, 0x222, EMPTY) == -Errno.EACCES
+        assert guest.call("execveat", reader, b"", 0x111, 0x222, EMPTY) == -Errno.EACCES
+    finally:
+        for fd in (memfd, reader, writer):
+            os.close(fd)
+
+
 def test_a_hostile_path_pointer(guest: Guest) -> None:
     assert guest.call("execve", 8, 0, 0) == -Errno.EFAULT
     guest.memory.write(BASE, b"a" * 5000)

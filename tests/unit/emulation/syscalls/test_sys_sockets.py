@@ -117,19 +117,32 @@ def test_sendto() -> None:
     assert call(made.root, "sendto", SOCKET, BASE, 4, 0, BASE, len(INET)) is FORWARD
 
 
-def test_pairs() -> None:
+@pytest.mark.parametrize("kind", [c.SOCK_STREAM, c.SOCK_DGRAM, c.SOCK_SEQPACKET])
+def test_pairs(kind: int) -> None:
     made = world()
-    root = made.root
-    assert call(root, "socketpair", c.AF_UNIX, c.SOCK_STREAM, 0, BASE) is FORWARD
-    assert call(root, "socketpair", c.AF_INET, c.SOCK_STREAM, 0, BASE) == -Errno.EOPNOTSUPP
-    assert call(root, "socketpair", 17, c.SOCK_STREAM, 0, BASE) == -Errno.EAFNOSUPPORT
-    assert call(root, "socketpair", c.AF_UNIX, c.SOCK_DGRAM | c.SOCK_CLOEXEC, 0, 8) == -Errno.EFAULT
     before = made.host.descriptor_list(1001)
-    assert call(root, "socketpair", c.AF_UNIX, c.SOCK_DGRAM | c.SOCK_CLOEXEC, 0, BASE) == 0
-    numbers = struct.unpack("<2i", root.memory.read(BASE, 8))
+    assert call(made.root, "socketpair", c.AF_UNIX, kind | c.SOCK_CLOEXEC, 0, BASE) == 0
+    numbers = struct.unpack("<2i", made.root.memory.read(BASE, 8))
     assert set(made.host.descriptor_list(1001)) == {*before, *numbers}
     assert made.host.descriptor_state(1001, numbers[0])[0] & 0o2000000
-    assert call(world(True).root, "socketpair", c.AF_UNIX, c.SOCK_DGRAM, 0, BASE) is FORWARD
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        pytest.param((c.AF_INET, c.SOCK_STREAM, 0, BASE), Errno.EOPNOTSUPP, id="internet"),
+        pytest.param((17, c.SOCK_STREAM, 0, BASE), Errno.EAFNOSUPPORT, id="packet"),
+        pytest.param((c.AF_UNIX, 7, 0, BASE), Errno.ESOCKTNOSUPPORT, id="type"),
+        pytest.param((c.AF_UNIX, c.SOCK_STREAM, 6, BASE), Errno.EPROTONOSUPPORT, id="protocol"),
+        pytest.param((c.AF_UNIX, c.SOCK_STREAM | 0x40, 0, BASE), Errno.EINVAL, id="flags"),
+        pytest.param((c.AF_UNIX, c.SOCK_STREAM, 0, 8), Errno.EFAULT, id="pointer"),
+    ],
+)
+def test_no_pair(arguments: tuple[int, ...], expected: Errno) -> None:
+    made = world()
+    before = made.host.descriptor_list(1001)
+    assert call(made.root, "socketpair", *arguments) == -expected
+    assert made.host.descriptor_list(1001) == before
 
 
 def test_options() -> None:
