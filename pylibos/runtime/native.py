@@ -7,17 +7,14 @@ from struct import Struct
 from pylibos.monitor.host_abi import HostError, StreamAttributes
 from pylibos.tracer.native import ffi, lib
 
-<<<<<<< HEAD
 _ADDRESS_LIMIT = 1 << 64
 _EFAULT = 14
-=======
 _record = ffi.new("uint64_t[13]")
 _record_view = memoryview(ffi.buffer(_record))
 _unpack = Struct("<7Q6q").unpack_from
 _descriptor_record = lib.shim_descriptor_record
 _new = tuple.__new__
 """StreamAttributes without its Python-level constructor: one for every fstat of a guest."""
->>>>>>> cli
 
 
 class ShimNative:
