@@ -158,6 +158,10 @@ class ProcessUsage:
     start_ns: int
     nice: int
     processor: int
+    terminal: int = 0
+    """Device number of the controlling terminal; 0 without one."""
+    foreground_group: int = -1
+    """Foreground process group of that terminal, by its host number; -1 without one."""
 
 
 class HostABI(Protocol):

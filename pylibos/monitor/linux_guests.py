@@ -176,6 +176,8 @@ class LinuxGuests:
             virtual_size=int(fields[20]),
             resident_size=int(fields[21]) * _PAGE,
             processor=int(fields[36]),
+            terminal=int(fields[4]) & 0xFFFFFFFF,
+            foreground_group=int(fields[5]),
         )
 
     @host_call

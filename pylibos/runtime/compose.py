@@ -36,6 +36,7 @@ from pylibos.runtime.status import ProgramNotExecutable, ProgramNotFound, Pylibo
 
 if TYPE_CHECKING:
     from pylibos.emulation.fs.filesystem import Plan
+    from pylibos.monitor.policy import Decision, Operation
     from pylibos.runtime.config import RunConfig
     from pylibos.runtime.installer import Installer
     from pylibos.runtime.supervisor import Supervisor
@@ -65,13 +66,14 @@ class Composition:
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config
+        self._supervisor: Supervisor | None = None
         self.audit = Audit(
             AuditFile(os.fsdecode(config.audit_path)) if config.audit_path is not None else None,
             report=self.report if config.verbose > 0 else None,
         )
         policy = Policy.from_manifest(config.policy)
         self.host = LinuxHost(
-            policy, ShimNative(), recorder=self.audit.record, record_all=self.audit.wants_everything or config.verbose > 1
+            policy, ShimNative(), recorder=self._record, record_all=self.audit.wants_everything or config.verbose > 1
         )
         self.waits = WaitQueue(lambda: self.host.clock_read(CLOCK_MONOTONIC))
         io = IoManager(self.host)
@@ -96,6 +98,14 @@ class Composition:
     def descriptor(self, stream: HostStream) -> int:
         """Our own descriptor behind a stream, if a guest may have it. Raises HostError."""
         return installable_descriptor(self.host, stream)
+
+    def _record(self, operation: Operation, path: bytes, decision: Decision) -> None:
+        """One decision of the monitor, in the name of the guest whose call asked for it."""
+        supervisor = self._supervisor
+        thread = None if supervisor is None else supervisor.calling
+        if thread is not None:
+            self.audit.pid, self.audit.comm = thread.process.pid, thread.comm
+        self.audit.record(operation, path, decision)
 
     # -- building --------------------------------------------------------------------------------------------------
     def _mount(self, files: FileSystem) -> None:
@@ -153,6 +163,7 @@ class Composition:
     # -- the engine ---------------------------------------------------------------------------------------------------
     def attach(self, supervisor: Supervisor, installer: Installer, walls: Walls) -> None:
         """Give the host what only a running engine has."""
+        self._supervisor = supervisor
         attach(self.host, installer=installer.install_for_host, loop=EngineLoop(supervisor))
         self.executive.private_pids = walls.pids
         self.executive.private_network = walls.network

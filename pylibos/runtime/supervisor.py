@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pylibos.emulation.executive import Executive
     from pylibos.emulation.object_manager.waits import WaitQueue
     from pylibos.emulation.outcome import Blocking
+    from pylibos.emulation.process.thread import Thread
     from pylibos.monitor.host_abi import HostStream
     from pylibos.runtime.installer import Installer
     from pylibos.tracer.tracer import Fields, Tracer
@@ -69,6 +70,8 @@ class Supervisor:
         self.main_pid = 0
         self.main_status: int | None = None
         self.name_space = -1
+        self.calling: Thread | None = None
+        """Whose call is being answered: the audit log names it."""
         self.only_traced = False
         self.on_request: Callable[[int], None] = lambda _signal: None
         self.on_timer: Callable[[], None] = lambda: None
@@ -131,7 +134,7 @@ class Supervisor:
             assert not isinstance(ready, NotReady)
             self.finish_notified(task, call_id, ready)
             return
-        thread = task.thread
+        self.calling = thread = task.thread
         if fields[15] != events.NO_PATH:
             thread.prefetched_address = fields[14]
             thread.prefetched_path = self.tracer.path(fields[15])
@@ -179,7 +182,7 @@ class Supervisor:
         if number == NR_PAUSE and task.stage is Stage.PARK_ENTERING:
             self._blocking.asleep(tid, task)
             return
-        thread = task.thread
+        self.calling = thread = task.thread
         self.installer.begin(0, tid)
         if task.ready is not NOT_READY and number == task.call[0]:
             ready, task.ready, task.stage = task.ready, NOT_READY, Stage.RUNNING

@@ -4,7 +4,8 @@ Owns the volume, its device nodes and which host stream stands behind each. Name
 \\Registry\\Machine\\System\\Devices; drivers are the functions in _DRIVERS. Must not know system calls or how streams reach a guest.
 
     null zero full random urandom    the host's harmless devices of the same name (``dev:``), native from then on
-    tty console                      the sandbox's console (``console:``) where it is a terminal; ENXIO otherwise
+    tty                              the caller's controlling terminal: the console or a slave of the sandbox; ENXIO without one
+    console                          the sandbox's console (``console:``) where it is a terminal; ENXIO otherwise
     ptmx, pts/N                      pseudo terminals of the host (``dev:ptmx``); a slave is reached through a master some guest holds
     shm                              a directory with the sticky bit; the mount plan puts a tmpfs there
     fd stdin stdout stderr core      symbolic links
@@ -33,8 +34,8 @@ from pylibos.abi.files import (
 )
 from pylibos.emulation.config_manager.defaults import DEVICES
 from pylibos.emulation.errors import SyscallError
-from pylibos.emulation.fs.inode import Inode, Symlink
-from pylibos.emulation.fs.synthetic import DeviceNode, StaticDirectory, SyntheticDirectory, SyntheticVolume
+from pylibos.emulation.fs.inode import Inode
+from pylibos.emulation.fs.synthetic import DeviceNode, StaticDirectory, StaticLink, SyntheticDirectory, SyntheticVolume
 from pylibos.monitor.host_abi import Access, Create, HostError
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class DeviceVolume(SyntheticVolume):
         self.terminal: DeviceNode | None = None
         """The console, when it is a terminal."""
         self.master: DeviceNode | None = None
+        """ptmx, and the slaves of what it opened."""
+        self.terminals: _Terminals | None = None
         self.console_streams: list[bytes] = []
         """Those of console:0..2 that are terminals."""
 
@@ -85,7 +88,7 @@ def create_devfs(executive: Executive) -> DeviceVolume:
     for key in executive.registry.subkeys(DEVICES):
         _add_device(volume, root, key)
     root.add(b"shm", StaticDirectory(volume, 0o1777))
-    terminals = _Terminals(volume, executive)
+    terminals = volume.terminals = _Terminals(volume, executive)
     pts = SyntheticDirectory(volume, terminals.lookup, terminals.names, 0o755)
     root.add(b"pts", pts)
     volume.master = DeviceNode(volume, 5, 2, _opener(volume, "ptmx", b"ptmx"), 0o666)
@@ -117,7 +120,7 @@ def _add_device(volume: DeviceVolume, root: StaticDirectory, key: Key) -> None:
             root.add(parent, directory)
     target = key.text("Target").encode("utf-8", "surrogateescape")
     if target:
-        directory.add(name, Symlink(volume, volume.new_number(), 0, 0, target))
+        directory.add(name, StaticLink(volume, target))
         return
     opener = _opener(volume, key.text("Driver"), name)
     directory.add(name, DeviceNode(volume, key.number("Major"), key.number("Minor"), opener, key.number("Mode", 0o666)))
@@ -127,21 +130,33 @@ def _add_device(volume: DeviceVolume, root: StaticDirectory, key: Key) -> None:
 def _opener(volume: DeviceVolume, driver: str, name: bytes) -> Callable[[Thread, int], HostStream]:
     routine = _DRIVERS.get(driver)
 
-    def open_device(_thread: Thread, flags: int) -> HostStream:
+    def open_device(thread: Thread, flags: int) -> HostStream:
         if routine is None:
             raise SyscallError(Errno.ENXIO)
-        return routine(volume, name, flags)
+        return routine(volume, thread, name, flags)
 
     return open_device
 
 
-def _open_null(volume: DeviceVolume, name: bytes, flags: int) -> HostStream:
+def _open_null(volume: DeviceVolume, _thread: Thread, name: bytes, flags: int) -> HostStream:
     root = volume.root
     assert isinstance(root, StaticDirectory)
     return volume.open_host(b"dev:" + name, flags, root.entries.get(name))
 
 
-def _open_terminal(volume: DeviceVolume, _name: bytes, flags: int) -> HostStream:
+def _open_terminal(volume: DeviceVolume, thread: Thread, _name: bytes, flags: int) -> HostStream:
+    """The caller's controlling terminal: the console, or a pseudo terminal of the sandbox."""
+    terminal = volume.host.process_usage(thread.process.host_pid).terminal
+    if volume.terminal is not None and terminal == volume.terminal.rdev:
+        return _open_console(volume, thread, b"", flags)
+    if terminal and volume.terminals is not None:
+        node = volume.terminals.lookup(b"%d" % device_minor(terminal), thread)
+        if node is not None and node.rdev == terminal:
+            return node.open_device(thread, flags)
+    raise SyscallError(Errno.ENXIO)
+
+
+def _open_console(volume: DeviceVolume, _thread: Thread, _name: bytes, flags: int) -> HostStream:
     wanted = flags & O_ACCMODE
     for uri in volume.console_streams if volume.terminal is not None else ():
         stream = volume.host.stream_open(uri, _ACCESS[wanted])
@@ -154,7 +169,7 @@ def _open_terminal(volume: DeviceVolume, _name: bytes, flags: int) -> HostStream
     raise SyscallError(Errno.ENXIO)
 
 
-def _open_ptmx(volume: DeviceVolume, _name: bytes, flags: int) -> HostStream:
+def _open_ptmx(volume: DeviceVolume, _thread: Thread, _name: bytes, flags: int) -> HostStream:
     return volume.open_host(b"dev:ptmx", flags, volume.master)
 
 
@@ -164,7 +179,7 @@ _DRIVERS: Final = {
     "full": _open_null,
     "random": _open_null,
     "terminal": _open_terminal,
-    "console": _open_terminal,
+    "console": _open_console,
     "ptmx": _open_ptmx,
 }
 
@@ -251,8 +266,8 @@ def _recognise_standard_streams(volume: DeviceVolume, root: StaticDirectory, pts
 def _terminal_node(volume: DeviceVolume, rdev: int, number: int, device: int) -> DeviceNode:
     """The console's node: the host's identity, because isatty and ttyname compare it with fstat of the descriptor."""
 
-    def open_console(_thread: Thread, flags: int) -> HostStream:
-        return _open_terminal(volume, b"", flags)
+    def open_console(thread: Thread, flags: int) -> HostStream:
+        return _open_console(volume, thread, b"", flags)
 
     node = DeviceNode(volume, device_major(rdev), device_minor(rdev), open_console, 0o666, number=number, gid=5)
     node.device = device

@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pylibos.abi.files import device_major, device_minor
-from pylibos.emulation.fs.devfs import DeviceVolume
 from pylibos.emulation.fs.inode import Inode, Volume, path_of
 from pylibos.monitor.host_abi import HostError
 
@@ -65,14 +64,14 @@ def comm_of(process: Process, thread: Thread | None) -> bytes:
 def stat(reader: Thread, process: Process, thread: Thread | None) -> bytes:
     """The 52 fields of stat."""
     usage = usage_of(process)
-    terminal = terminal_device(process)
+    foreground = process.executive.processes.guest_pid(usage.foreground_group)
     identifier = process.pid if thread is None else thread.tid
     fields = (
         process.parent_pid,
         process.pgid,
         process.sid,
-        terminal,
-        process.pgid if terminal else -1,
+        usage.terminal,
+        -1 if foreground is None else foreground,
         0x400000,  # flags: PF_RANDOMIZE, which every program has
         usage.minor_faults,
         0,
@@ -182,14 +181,6 @@ def list_text(mask: int) -> str:
     return ",".join(ranges)
 
 
-def terminal_device(process: Process) -> int:
-    """tty_nr: the device number of the console when it is a terminal (all of the sandbox share it), else 0."""
-    for volume in process.executive.files.mounts:
-        if isinstance(volume, DeviceVolume):
-            return 0 if volume.terminal is None else volume.terminal.rdev
-    return 0
-
-
 # -- command line, names ------------------------------------------------------------------------------------------------------
 def cmdline(_reader: Thread, process: Process, _thread: Thread | None) -> bytes:
     """NUL-terminated arguments as they stand in memory; a script's show its interpreter, as Linux has it."""
@@ -296,7 +287,8 @@ def _device(text: bytes) -> int:
 def _mapped_file(inode: Inode | None, host_name: bytes, root: Inode) -> tuple[bytes, bytes, bytes]:
     """(device, inode number, path) of a mapping of a host file that stands for inode (None: nothing the view knows)."""
     if inode is None:
-        if host_name.startswith((b"/memfd:", b"/SYSV", b"/dev/zero")):  # the guest made these itself, natively
+        own = (b"/memfd:", b"/SYSV", b"/dev/zero")  # the guest made these itself, natively; the loader is ours
+        if host_name.startswith(own) and not host_name.startswith(b"/memfd:pylibos"):
             return b"00:01", b"1", host_name
         return b"00:00", b"0", b""
     device = b"%02x:%02x" % (device_major(inode.device), device_minor(inode.device))

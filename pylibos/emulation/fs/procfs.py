@@ -18,9 +18,16 @@ from typing import TYPE_CHECKING
 
 from pylibos.abi.files import PROC_MAGIC
 from pylibos.emulation.fs import proc_sys, proc_system
-from pylibos.emulation.fs.inode import Inode, Symlink
+from pylibos.emulation.fs.inode import Inode
 from pylibos.emulation.fs.proc_process import ProcessDirectories, decimal
-from pylibos.emulation.fs.synthetic import StaticDirectory, SyntheticDirectory, SyntheticFile, SyntheticLink, SyntheticVolume
+from pylibos.emulation.fs.synthetic import (
+    StaticDirectory,
+    StaticLink,
+    SyntheticDirectory,
+    SyntheticFile,
+    SyntheticLink,
+    SyntheticVolume,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,8 +65,8 @@ def create_procfs(executive: Executive) -> SyntheticVolume:
 def _fill(volume: SyntheticVolume, root: SyntheticDirectory, processes: ProcessDirectories, executive: Executive) -> None:
     root.add(b"self", SyntheticLink(volume, lambda thread: b"%d" % thread.process.pid))
     root.add(b"thread-self", SyntheticLink(volume, lambda thread: b"%d/task/%d" % (thread.process.pid, thread.tid)))
-    root.add(b"mounts", _text_link(volume, b"self/mounts"))
-    root.add(b"net", _text_link(volume, b"self/net"))
+    root.add(b"mounts", StaticLink(volume, b"self/mounts"))
+    root.add(b"net", StaticLink(volume, b"self/net"))
     for name, render in proc_system.FILES.items():
         root.add(name, SyntheticFile(volume, render))
     for name in (b"kmsg", b"kcore"):
@@ -83,10 +90,6 @@ _SYSVIPC = {
     b"shm": b"       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime"
     b"                   rss                  swap\n",
 }
-
-
-def _text_link(volume: SyntheticVolume, text: bytes) -> Symlink:
-    return Symlink(volume, volume.new_number(), 0, 0, text)
 
 
 def _constant(text: bytes) -> Callable[[Thread], bytes]:

@@ -220,6 +220,16 @@ class SyntheticFile(SyntheticInode):
         return opened
 
 
+class StaticLink(Symlink):
+    """A symbolic link with fixed text."""
+
+    __slots__ = ()
+
+    def __init__(self, volume: Volume, text: bytes) -> None:
+        super().__init__(volume, volume.new_number(), 0, 0, text)
+        _stamp(self)
+
+
 class SyntheticLink(Symlink):
     """A symbolic link whose text is made when read."""
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pylibos.abi.files import SYSFS_MAGIC
-from pylibos.emulation.fs.inode import Symlink
 from pylibos.emulation.fs.proc_system import fact, processor_numbers
 from pylibos.emulation.fs.proc_text import list_text, mask_text
-from pylibos.emulation.fs.synthetic import StaticDirectory, SyntheticFile, SyntheticVolume
+from pylibos.emulation.fs.synthetic import StaticDirectory, StaticLink, SyntheticFile, SyntheticVolume
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,7 +118,7 @@ class _Tree:
 
     def link(self, path: bytes, target: bytes) -> None:
         parent, _, name = path.rpartition(b"/")
-        self.directory(parent).add(name, Symlink(self.volume, self.volume.new_number(), 0, 0, target))
+        self.directory(parent).add(name, StaticLink(self.volume, target))
 
 
 # -- processors and nodes ----------------------------------------------------------------------------------------------------
