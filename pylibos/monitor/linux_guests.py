@@ -11,8 +11,8 @@ Sources: process_vm_readv(2), proc_pid_fd(5), proc_pid_fdinfo(5), proc_pid_stat(
 from __future__ import annotations
 
 import os
-import resource
 from collections.abc import Callable, Sequence
+from resource import prlimit
 from typing import Final
 
 from pylibos.monitor.errors import host_call
@@ -181,11 +181,11 @@ class LinuxGuests:
         )
 
     @host_call
-    def process_limits(self, host_pid: int, resource_number: int, limits: tuple[int, int] | None) -> tuple[int, int]:
+    def process_limits(self, host_pid: int, resource: int, limits: tuple[int, int] | None) -> tuple[int, int]:
         pid = _process(host_pid)
         if limits is None:
-            return resource.prlimit(pid, resource_number)
-        return resource.prlimit(pid, resource_number, limits)
+            return prlimit(pid, resource)
+        return prlimit(pid, resource, limits)
 
     @host_call
     def process_command_line(self, host_pid: int, environment: bool = False) -> bytes:

@@ -140,7 +140,7 @@ def namespace_remedy() -> str:
 def shim_finding() -> Finding:
     """Whether the compiled part is there and loads."""
     try:
-        from pylibos.tracer import _shim  # noqa: F401
+        from pylibos.tracer import native  # noqa: F401
     except ImportError as error:
         return Finding("C shim", False, str(error), True, "run ./scripts/pylibos once (it compiles), or install with pip install .")
     return Finding("C shim", True, "compiled", True)

@@ -158,6 +158,10 @@ class SyntheticDirectory(Directory):
                 inode.name = name
         return inode
 
+    def make(self, name: bytes, mode: int, uid: int, gid: int, rdev: int = 0, target: bytes = b"") -> Inode:
+        """Names that come and go by themselves cannot be made: ENOENT, as /proc has it."""
+        raise SyscallError(Errno.ENOENT)
+
     def read_entries(self, thread: Thread | None) -> list[Entry]:
         found = [Entry(name, inode.number, inode.mode >> 12) for name, inode in self.entries.items()]
         for name in self._names(thread):

@@ -170,6 +170,8 @@ def test_path_token(setup: Setup) -> None:
 def test_devices(setup: Setup) -> None:
     host = setup.host
     assert host.stream_read(host.stream_open(b"dev:zero", Access.READ), -1, 4) == b"\0\0\0\0"
+    for name in (b"random", b"urandom"):
+        assert len(host.stream_read(host.stream_open(b"dev:" + name, Access.READ), -1, 8)) == 8
     null = host.stream_open(b"dev:null", RW)
     assert host.stream_read(null, -1, 4) == b""
     assert host.stream_write(null, -1, b"abc") == 3
@@ -678,6 +680,46 @@ def test_descriptors(setup: Setup) -> None:
         for call in (host.descriptor_identity, host.descriptor_state, host.descriptor_name):
             with fails(Errno.EBADF):
                 call(tid, bad)
+
+
+def test_attributes_of_a_descriptor(setup: Setup) -> None:
+    host = setup.host
+    stream = make(setup, b"a", b"12345")
+    number = host.descriptor_install(setup.tid, stream, False)
+    assert host.descriptor_attributes(setup.tid, number)._replace(atime_ns=0) == host.stream_query(setup.file(b"a"))._replace(atime_ns=0)
+    with fails(Errno.EBADF):
+        host.descriptor_attributes(setup.tid, 999_999)
+
+
+def test_reopening_what_a_guest_holds(setup: Setup) -> None:
+    host = setup.host
+
+    def again(stream: HostStream, access: Access = RW) -> HostStream:
+        return host.stream_open(b"guest:%d/%d" % (setup.tid, host.descriptor_install(setup.tid, stream, False)), access)
+
+    memory = host.stream_open(b"mem:x", RW)
+    host.stream_write(memory, -1, b"abc")
+    other = again(memory)
+    assert host.stream_position(other) == 0
+    assert host.stream_read(other, -1, 10) == b"abc"
+    reader, _writer = host.stream_open_pair(b"pipe:", Create.NONBLOCK)
+    host.stream_write(again(reader, Access.WRITE), -1, b"x")
+    assert host.stream_read(reader, -1, 1) == b"x"
+    with fails(Errno.ENXIO):
+        again(host.stream_open_pair(b"unix:stream")[0])
+    # Named files are opened by name, where policy can see it.
+    make(setup, b"a")
+    with fails(Errno.EACCES):
+        again(host.stream_open(setup.file(b"a"), Access.READ), Access.READ)
+    with fails(Errno.EACCES):
+        again(host.stream_open(b"file:" + setup.fixed + b"/file", Access.READ))
+    with fails(Errno.EACCES):
+        again(host.stream_open(b"token:dir", Access.READ), Access.READ)
+    for name in (b"", b"1/0", b"x/1", b"-5/1", b"%d" % setup.tid, b"%d/../mem" % setup.tid, b"9" * 30 + b"/1"):
+        with fails(Errno.EINVAL):
+            host.stream_open(b"guest:" + name, Access.READ)
+    with fails(Errno.EBADF):
+        host.stream_open(b"guest:%d/999999" % setup.tid, Access.READ)
 
 
 def test_pipes_keep_their_kind(setup: Setup) -> None:
