@@ -13,12 +13,12 @@ from __future__ import annotations
 import enum
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import FunctionType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pylibos.abi.errno import Errno
 from pylibos.abi.filter_rules import ARGUMENT_COUNT, Alternatives
+from pylibos.abi.record import mutable_record
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.outcome import FORWARD
 from pylibos.emulation.syscalls.params import Decode, decoder_of
@@ -66,7 +66,7 @@ class Restart(enum.IntEnum):
     """ERESTARTNOHAND: re-issued only when no handler ran."""
 
 
-@dataclass(slots=True)
+@mutable_record
 class SyscallRow:
     """One call. ``note`` says what is missing (PARTIAL) or why (forwarded, refused); ``errno`` is what a refusal answers.
 
