@@ -7,7 +7,6 @@ pinning pylibos.monitor.manifest_resolve's; their errors become UsageErrors here
 from __future__ import annotations
 
 import os
-from dataclasses import fields, replace
 
 from pylibos.cli.options import Parsed, UsageError, nearest
 from pylibos.cli.values import guest_path
@@ -51,9 +50,9 @@ def read_policy(text: str) -> Manifest:
 
 def refuse_unenforced(manifest: Manifest) -> None:
     """A rule that is not enforced would be a lie: refuse it at the start. Raises UsageError."""
-    for field in fields(Limits):
-        if getattr(manifest.limits, field.name) is not None and field.name not in ENFORCED_LIMITS:
-            key = field.name.removesuffix("_ns")
+    for name, limit in zip(Limits._fields, manifest.limits, strict=True):
+        if limit is not None and name not in ENFORCED_LIMITS:
+            key = name.removesuffix("_ns")
             raise UsageError(f"{manifest.name}: limits.{key} is not enforced yet", UNENFORCED)
     if manifest.on_deny is OnDeny.KILL:
         raise UsageError(f'{manifest.name}: on_deny = "kill" is not enforced yet', UNENFORCED)
@@ -65,12 +64,12 @@ def with_flags(manifest: Manifest, parsed: Parsed, network: str | None) -> Manif
     tmpfs = [guest_path(value, "--tmpfs") for value in parsed.all("tmpfs")]
     manifest = manifest.with_grants(grants, tmpfs)
     if network is not None:
-        manifest = replace(manifest, network=Network(network))
+        manifest = manifest._replace(network=Network(network))
     cwd, timeout = parsed.last("cwd"), parsed.last("timeout")
     if cwd is not None:
-        manifest = replace(manifest, cwd=guest_path(cwd, "--cwd"))
+        manifest = manifest._replace(cwd=guest_path(cwd, "--cwd"))
     if timeout is not None:
-        manifest = replace(manifest, limits=replace(manifest.limits, timeout_ns=parse_duration(timeout)))
+        manifest = manifest._replace(limits=manifest.limits._replace(timeout_ns=parse_duration(timeout)))
     return manifest
 
 

@@ -10,8 +10,7 @@ Source: gitignore(5) for ``**``, glob(7) for the rest.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 ANY_DEPTH: Final = None
 """The component ``**``."""
@@ -57,8 +56,7 @@ def _translate(component: bytes) -> re.Pattern[bytes]:
         raise PatternError(str(error)) from None
 
 
-@dataclass(frozen=True)
-class Pattern:
+class Pattern(NamedTuple):
     """A compiled pattern. components: literal names, expressions for one name, or ANY_DEPTH."""
 
     text: bytes

@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, NewType, Protocol
 
 HostStream = NewType("HostStream", int)
@@ -109,8 +108,7 @@ class DirectoryEntry(NamedTuple):
     kind: NodeKind
 
 
-@dataclass(frozen=True, slots=True)
-class AttributeChange:
+class AttributeChange(NamedTuple):
     """What stream_change sets; None leaves a field alone. Times in nanoseconds since the epoch."""
 
     mode: int | None = None
@@ -121,8 +119,7 @@ class AttributeChange:
     size: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class VolumeInformation:
+class VolumeInformation(NamedTuple):
     """statfs of the host file system behind a name; counts in blocks of block_size bytes."""
 
     kind: int
@@ -143,8 +140,7 @@ class DescriptorIdentity(NamedTuple):
     mode: int
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessUsage:
+class ProcessUsage(NamedTuple):
     """Resource use of one guest process as the host accounts it. Times in nanoseconds, sizes in bytes."""
 
     state: str

@@ -14,8 +14,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from pylibos.monitor.globs import Pattern, PatternError
 
@@ -74,8 +73,7 @@ class OnDeny(enum.Enum):
     LOG = "log"
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """A host path the guest may have. target: its place in the guest, None for the same place. origin: for messages."""
 
     source: str
@@ -84,8 +82,7 @@ class Grant:
     target: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Restriction:
+class Restriction(NamedTuple):
     """A pattern of files.deny (EACCES) or files.hidden (ENOENT)."""
 
     pattern: str
@@ -93,16 +90,14 @@ class Restriction:
     origin: str
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(NamedTuple):
     """The guest's variables: set to a value, or passed on from outside by name or glob."""
 
     set: tuple[tuple[str, str], ...] = ()
     passed: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """Bounds of a run; None is none. memory, file_size in bytes; cpu_ns, timeout_ns in nanoseconds; the others are counts."""
 
     memory: int | None = None
@@ -113,16 +108,15 @@ class Limits:
     timeout_ns: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(NamedTuple):
     """A whole policy, as written."""
 
     name: str = "default"
     grants: tuple[Grant, ...] = ()
     restrictions: tuple[Restriction, ...] = ()
     tmpfs: tuple[str, ...] = ()
-    environment: Environment = field(default_factory=Environment)
-    limits: Limits = field(default_factory=Limits)
+    environment: Environment = Environment()
+    limits: Limits = Limits()
     network: Network = Network.NONE
     cwd: str | None = None
     on_deny: OnDeny = OnDeny.ERRNO
@@ -131,7 +125,7 @@ class Manifest:
 
     def with_grants(self, grants: Sequence[Grant], tmpfs: Sequence[str] = ()) -> Manifest:
         """This manifest and the flags of a command line."""
-        return replace(self, grants=(*self.grants, *grants), tmpfs=(*self.tmpfs, *tmpfs))
+        return self._replace(grants=(*self.grants, *grants), tmpfs=(*self.tmpfs, *tmpfs))
 
 
 def grant_flag(flag: str, value: str) -> Grant:

@@ -14,8 +14,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from pylibos.monitor.globs import Pattern, PatternError, is_glob
 from pylibos.monitor.manifest import Grant, Manifest, ManifestError, MountMode
@@ -103,8 +102,7 @@ CREDENTIALS: Final = (
 _NEVER_STARTED_IN: Final = (b"/dev", b"/proc", b"/sys", b"/run")
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(NamedTuple):
     """One mount of the guest's view. source: the pinned host path (b"" for tmpfs). guest_path: absolute, normal form."""
 
     source: bytes
@@ -113,8 +111,7 @@ class Mount:
     origin: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(NamedTuple):
     """Where pylibos was started: the working directory (None when it is gone) and home directories, as the person has them."""
 
     cwd: bytes | None
@@ -122,8 +119,7 @@ class Invocation:
     other_homes: tuple[bytes, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedManifest:
+class ResolvedManifest(NamedTuple):
     """A manifest with everything pinned. rules and protections are the monitor's, mounts the VFS's; cwd is a guest path."""
 
     manifest: Manifest
@@ -174,8 +170,7 @@ def resolve(manifest: Manifest, invocation: Invocation) -> ResolvedManifest:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Pinned:
+class _Pinned(NamedTuple):
     """A grant whose source is one real host path."""
 
     source: bytes
@@ -184,8 +179,7 @@ class _Pinned:
     origin: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Start:
+class _Start(NamedTuple):
     """Where the guest starts, and the grant that makes it possible if one is needed."""
 
     path: bytes
@@ -342,4 +336,4 @@ def _mounts(manifest: Manifest, home: bytes, pinned: Sequence[_Pinned]) -> Itera
 
 def default_policy(invocation: Invocation | None = None, manifest: Manifest | None = None) -> ResolvedManifest:
     """What ``pylibos run`` without flags enforces."""
-    return resolve(manifest or replace(Manifest(), name="default"), invocation or current_invocation())
+    return resolve(manifest or Manifest(), invocation or current_invocation())

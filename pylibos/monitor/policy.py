@@ -24,8 +24,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pylibos.monitor.globs import Pattern, States
 
@@ -56,8 +55,7 @@ class Operation(enum.IntEnum):
     CHANGE = 9
 
 
-@dataclass(frozen=True, slots=True)
-class Allow:
+class Allow(NamedTuple):
     """Yes. rule: which rule said so."""
 
     rule: str
@@ -65,8 +63,7 @@ class Allow:
     hint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Deny:
+class Deny(NamedTuple):
     """No. errno is what the caller gets; hint is the flag that would allow it ("" when none would)."""
 
     rule: str
@@ -87,8 +84,7 @@ class Mode(enum.Enum):
     EMPTY = "empty"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """Everything at and below path (a pinned host path) has this mode. origin: where the rule comes from, for people."""
 
     path: bytes
@@ -98,8 +94,7 @@ class Rule:
     """Given by a person, not one of the defaults."""
 
 
-@dataclass(frozen=True, slots=True)
-class Protection:
+class Protection(NamedTuple):
     """A pattern whose matches, and everything below them, are hidden (ENOENT) or denied (EACCES)."""
 
     pattern: Pattern
