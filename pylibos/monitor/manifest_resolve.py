@@ -11,7 +11,6 @@ are empty on purpose.
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
@@ -212,6 +211,8 @@ def _pin(grant: Grant, invocation: Invocation) -> Iterator[_Pinned]:
     """The grant's sources as they are now: one, or all a glob matches."""
     path = _expand(grant.source, invocation, grant.origin)
     if is_glob(path) and not os.path.lexists(path):
+        import glob  # start-up is lean: most grants are plain paths
+
         matches = sorted(glob.iglob(path, recursive=True))
         if len(matches) > _GLOB_LIMIT:
             raise ManifestError(f"{grant.origin}: matches more than {_GLOB_LIMIT} paths")
