@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from pylibos.abi.record import field_names, replace
 from pylibos.cli.options import Parsed, UsageError, nearest
 from pylibos.cli.values import guest_path
 from pylibos.monitor.manifest import Grant, Limits, Manifest, ManifestError, Network, OnDeny, grant_flag, parse_duration, parse_manifest
@@ -50,8 +51,8 @@ def read_policy(text: str) -> Manifest:
 
 def refuse_unenforced(manifest: Manifest) -> None:
     """A rule that is not enforced would be a lie: refuse it at the start. Raises UsageError."""
-    for name, limit in zip(Limits._fields, manifest.limits, strict=True):
-        if limit is not None and name not in ENFORCED_LIMITS:
+    for name in field_names(Limits):
+        if getattr(manifest.limits, name) is not None and name not in ENFORCED_LIMITS:
             key = name.removesuffix("_ns")
             raise UsageError(f"{manifest.name}: limits.{key} is not enforced yet", UNENFORCED)
     if manifest.on_deny is OnDeny.KILL:
@@ -64,12 +65,12 @@ def with_flags(manifest: Manifest, parsed: Parsed, network: str | None) -> Manif
     tmpfs = [guest_path(value, "--tmpfs") for value in parsed.all("tmpfs")]
     manifest = manifest.with_grants(grants, tmpfs)
     if network is not None:
-        manifest = manifest._replace(network=Network(network))
+        manifest = replace(manifest, network=Network(network))
     cwd, timeout = parsed.last("cwd"), parsed.last("timeout")
     if cwd is not None:
-        manifest = manifest._replace(cwd=guest_path(cwd, "--cwd"))
+        manifest = replace(manifest, cwd=guest_path(cwd, "--cwd"))
     if timeout is not None:
-        manifest = manifest._replace(limits=manifest.limits._replace(timeout_ns=parse_duration(timeout)))
+        manifest = replace(manifest, limits=replace(manifest.limits, timeout_ns=parse_duration(timeout)))
     return manifest
 
 

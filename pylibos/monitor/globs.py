@@ -10,7 +10,9 @@ Source: gitignore(5) for ``**``, glob(7) for the rest.
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
+
+from pylibos.abi.record import record
 
 ANY_DEPTH: Final = None
 """The component ``**``."""
@@ -56,7 +58,8 @@ def _translate(component: bytes) -> re.Pattern[bytes]:
         raise PatternError(str(error)) from None
 
 
-class Pattern(NamedTuple):
+@record
+class Pattern:
     """A compiled pattern. components: literal names, expressions for one name, or ANY_DEPTH."""
 
     text: bytes

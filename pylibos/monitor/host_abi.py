@@ -31,6 +31,8 @@ import enum
 from collections.abc import Sequence
 from typing import NamedTuple, NewType, Protocol
 
+from pylibos.abi.record import record
+
 HostStream = NewType("HostStream", int)
 """Handle of an open host stream. Opaque: the library OS may compare it, keep it and give it back, nothing else."""
 
@@ -108,7 +110,8 @@ class DirectoryEntry(NamedTuple):
     kind: NodeKind
 
 
-class AttributeChange(NamedTuple):
+@record
+class AttributeChange:
     """What stream_change sets; None leaves a field alone. Times in nanoseconds since the epoch."""
 
     mode: int | None = None
@@ -119,7 +122,8 @@ class AttributeChange(NamedTuple):
     size: int | None = None
 
 
-class VolumeInformation(NamedTuple):
+@record
+class VolumeInformation:
     """statfs of the host file system behind a name; counts in blocks of block_size bytes."""
 
     kind: int
@@ -140,7 +144,8 @@ class DescriptorIdentity(NamedTuple):
     mode: int
 
 
-class ProcessUsage(NamedTuple):
+@record
+class ProcessUsage:
     """Resource use of one guest process as the host accounts it. Times in nanoseconds, sizes in bytes."""
 
     state: str

@@ -15,8 +15,9 @@ import bisect
 import enum
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
+from pylibos.abi.record import field, record, replace
 from pylibos.monitor.globs import Pattern, PatternError
 
 VERSION: Final = 1
@@ -79,7 +80,8 @@ class OnDeny(enum.Enum):
     LOG = "log"
 
 
-class Grant(NamedTuple):
+@record
+class Grant:
     """A host path the guest may have. target: its place in the guest, None for the same place. origin: for messages."""
 
     source: str
@@ -88,7 +90,8 @@ class Grant(NamedTuple):
     target: str | None = None
 
 
-class Restriction(NamedTuple):
+@record
+class Restriction:
     """A pattern of files.deny (EACCES) or files.hidden (ENOENT)."""
 
     pattern: str
@@ -96,14 +99,16 @@ class Restriction(NamedTuple):
     origin: str
 
 
-class Environment(NamedTuple):
+@record
+class Environment:
     """The guest's variables: set to a value, or passed on from outside by name or glob."""
 
     set: tuple[tuple[str, str], ...] = ()
     passed: tuple[str, ...] = ()
 
 
-class Limits(NamedTuple):
+@record
+class Limits:
     """Bounds of a run; None is none. memory, file_size in bytes; cpu_ns, timeout_ns in nanoseconds; the others are counts."""
 
     memory: int | None = None
@@ -114,15 +119,16 @@ class Limits(NamedTuple):
     timeout_ns: int | None = None
 
 
-class Manifest(NamedTuple):
+@record
+class Manifest:
     """A whole policy, as written."""
 
     name: str = "default"
     grants: tuple[Grant, ...] = ()
     restrictions: tuple[Restriction, ...] = ()
     tmpfs: tuple[str, ...] = ()
-    environment: Environment = Environment()
-    limits: Limits = Limits()
+    environment: Environment = field(default_factory=Environment)
+    limits: Limits = field(default_factory=Limits)
     network: Network = Network.NONE
     cwd: str | None = None
     on_deny: OnDeny = OnDeny.ERRNO
@@ -131,7 +137,7 @@ class Manifest(NamedTuple):
 
     def with_grants(self, grants: Sequence[Grant], tmpfs: Sequence[str] = ()) -> Manifest:
         """This manifest and the flags of a command line."""
-        return self._replace(grants=(*self.grants, *grants), tmpfs=(*self.tmpfs, *tmpfs))
+        return replace(self, grants=(*self.grants, *grants), tmpfs=(*self.tmpfs, *tmpfs))
 
 
 def grant_flag(flag: str, value: str) -> Grant:

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
+from pylibos.abi.record import record
 from pylibos.monitor.globs import Pattern, PatternError, is_glob
 from pylibos.monitor.manifest import Grant, Manifest, ManifestError, MountMode
 from pylibos.monitor.policy import Mode, Protection, Rule
@@ -101,7 +102,8 @@ CREDENTIALS: Final = (
 _NEVER_STARTED_IN: Final = (b"/dev", b"/proc", b"/sys", b"/run")
 
 
-class Mount(NamedTuple):
+@record
+class Mount:
     """One mount of the guest's view. source: the pinned host path (b"" for tmpfs). guest_path: absolute, normal form."""
 
     source: bytes
@@ -110,7 +112,8 @@ class Mount(NamedTuple):
     origin: str = ""
 
 
-class Invocation(NamedTuple):
+@record
+class Invocation:
     """Where pylibos was started: the working directory (None when it is gone) and home directories, as the person has them."""
 
     cwd: bytes | None
@@ -118,7 +121,8 @@ class Invocation(NamedTuple):
     other_homes: tuple[bytes, ...] = ()
 
 
-class ResolvedManifest(NamedTuple):
+@record
+class ResolvedManifest:
     """A manifest with everything pinned. rules and protections are the monitor's, mounts the VFS's; cwd is a guest path."""
 
     manifest: Manifest
@@ -169,7 +173,8 @@ def resolve(manifest: Manifest, invocation: Invocation) -> ResolvedManifest:
     )
 
 
-class _Pinned(NamedTuple):
+@record
+class _Pinned:
     """A grant whose source is one real host path."""
 
     source: bytes
@@ -178,7 +183,8 @@ class _Pinned(NamedTuple):
     origin: str
 
 
-class _Start(NamedTuple):
+@record
+class _Start:
     """Where the guest starts, and the grant that makes it possible if one is needed."""
 
     path: bytes

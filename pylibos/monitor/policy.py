@@ -24,8 +24,9 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from pylibos.abi.record import record
 from pylibos.monitor.globs import Pattern, States
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ class Operation(enum.IntEnum):
     CHANGE = 9
 
 
-class Allow(NamedTuple):
+@record
+class Allow:
     """Yes. rule: which rule said so."""
 
     rule: str
@@ -63,7 +65,8 @@ class Allow(NamedTuple):
     hint: str = ""
 
 
-class Deny(NamedTuple):
+@record
+class Deny:
     """No. errno is what the caller gets; hint is the flag that would allow it ("" when none would)."""
 
     rule: str
@@ -84,7 +87,8 @@ class Mode(enum.Enum):
     EMPTY = "empty"
 
 
-class Rule(NamedTuple):
+@record
+class Rule:
     """Everything at and below path (a pinned host path) has this mode. origin: where the rule comes from, for people."""
 
     path: bytes
@@ -94,7 +98,8 @@ class Rule(NamedTuple):
     """Given by a person, not one of the defaults."""
 
 
-class Protection(NamedTuple):
+@record
+class Protection:
     """A pattern whose matches, and everything below them, are hidden (ENOENT) or denied (EACCES)."""
 
     pattern: Pattern

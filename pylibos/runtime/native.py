@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from pylibos.monitor.host_abi import HostError
+from struct import Struct
+
+from pylibos.monitor.host_abi import HostError, StreamAttributes
 from pylibos.tracer.native import ffi, lib
 
 _ADDRESS_LIMIT = 1 << 64
+_EBADF = 9
 _EFAULT = 14
+_record = ffi.new("uint64_t[13]")
+_record_view = memoryview(ffi.buffer(_record))
+_unpack = Struct("<7Q6q").unpack_from
+_descriptor_record = lib.shim_descriptor_record
+_new = tuple.__new__
+"""StreamAttributes without its Python-level constructor: one for every fstat of a guest."""
 
 
 class ShimNative:
@@ -36,6 +45,15 @@ class ShimNative:
         if count < 0:
             raise HostError(-count)
         return count
+
+    def descriptor_attributes(self, host_tid: int, descriptor: int) -> StreamAttributes:
+        try:
+            error = _descriptor_record(host_tid, descriptor, _record)
+        except OverflowError:  # a number that is no int was never a descriptor
+            raise HostError(_EBADF) from None
+        if error:
+            raise HostError(-error)
+        return _new(StreamAttributes, _unpack(_record_view))
 
     def tgkill(self, host_pid: int, host_tid: int, signal: int) -> None:
         error = lib.shim_tgkill(host_pid, host_tid, signal)

@@ -5,7 +5,7 @@ A guest's first line says what it shows; the comment lines after it say how it i
   grant: cow, rw (both by default)       user: nobody (also run as uid 65534), only-nobody, root (needs root)
   timeout: seconds of the native run     inside-only: no oracle; the output must equal PROGRAM.expected
   args: arguments                        stdin: text
-  status: the native exit status
+  status: the native exit status         run: further flags of `pylibos run`
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.harness.comparison import ENVIRONMENT, NATIVE, NOBODY, Case, line_dif
 from tests.harness.plugin import Comparer, require_pylibos
 
 HERE = Path(__file__).parent
-DIRECTIVES = {"flags", "variants", "grant", "user", "timeout", "inside-only", "args", "stdin", "status"}
+DIRECTIVES = {"flags", "variants", "grant", "user", "timeout", "inside-only", "args", "stdin", "status", "run"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def guest_case(comparer: Comparer, guest: Guest, toolchain: str, user: int | Non
         status=int(guest.directives.get("status", "0")),
         user=user,
         grant=grant,
-        flags=("--ro", str(program.parent)),
+        flags=("--ro", str(program.parent), *guest.words("run")),
     )
 
 

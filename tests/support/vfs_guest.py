@@ -12,12 +12,7 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
-import pylibos.emulation.syscalls.sys_attributes
-import pylibos.emulation.syscalls.sys_descriptors
-import pylibos.emulation.syscalls.sys_directory
-import pylibos.emulation.syscalls.sys_names
-import pylibos.emulation.syscalls.sys_open
-import pylibos.emulation.syscalls.sys_stat  # noqa: F401
+import pylibos.emulation.syscalls.all  # noqa: F401 - fills the table
 from pylibos.abi.files import AT_FDCWD, STAT
 from pylibos.emulation.dispatch import advance, dispatch
 from pylibos.emulation.fs.context import FsContext
