@@ -7,6 +7,8 @@ from struct import Struct
 from pylibos.monitor.host_abi import HostError, StreamAttributes
 from pylibos.tracer.native import ffi, lib
 
+_ADDRESS_LIMIT = 1 << 64
+_EFAULT = 14
 _record = ffi.new("uint64_t[13]")
 _record_view = memoryview(ffi.buffer(_record))
 _unpack = Struct("<7Q6q").unpack_from
@@ -27,13 +29,17 @@ class ShimNative:
         return descriptor
 
     def memory_read(self, host_tid: int, address: int, size: int) -> bytes:
-        block = bytearray(size)
-        count = lib.shim_read(host_tid, address, ffi.from_buffer(block), size)
+        if not 0 <= address < _ADDRESS_LIMIT:
+            raise HostError(_EFAULT)
+        block = bytearray(max(size, 0))
+        count = lib.shim_read(host_tid, address, ffi.from_buffer(block), len(block))
         if count < 0:
             raise HostError(-count)
         return bytes(memoryview(block)[:count])
 
     def memory_write(self, host_tid: int, address: int, data: bytes) -> int:
+        if not 0 <= address < _ADDRESS_LIMIT:
+            raise HostError(_EFAULT)
         count = int(lib.shim_write(host_tid, address, ffi.from_buffer(data), len(data)))
         if count < 0:
             raise HostError(-count)
