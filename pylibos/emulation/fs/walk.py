@@ -116,7 +116,7 @@ def walk(  # noqa: C901, PLR0912, PLR0915 - one loop with all rules in sight; cu
                 raise SyscallError(Errno.ENAMETOOLONG)
             child = current.lookup(name, thread)
             if child is None:
-                if parts and parts != [b"."]:
+                if parts:
                     raise SyscallError(Errno.ENOENT)
                 return Location(None, current, name)
         if child.mounted is not None:

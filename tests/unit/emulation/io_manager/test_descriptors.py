@@ -117,10 +117,10 @@ def test_unlinked_file_lives_while_open_and_is_swept_after(guest: Guest, monkeyp
     assert key in guest.io.orphans
     monkeypatch.setattr(guest.io, "live_keys", lambda: set(live))
     guest.close(fd)
-    handles = len(guest.host._streams)  # noqa: SLF001
+    handles = len(guest.host._streams)
     guest.io.sweep()
     assert key not in guest.io.inodes
-    assert len(guest.host._streams) == handles - 1  # noqa: SLF001
+    assert len(guest.host._streams) == handles - 1
 
 
 def test_tokens_are_given_up_by_sweeping(guest: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
