@@ -24,9 +24,9 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from pylibos.abi.record import record
 from pylibos.monitor.globs import Pattern, States
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Operation(enum.IntEnum):
     CHANGE = 9
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Allow:
     """Yes. rule: which rule said so."""
 
@@ -65,7 +65,7 @@ class Allow:
     hint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Deny:
     """No. errno is what the caller gets; hint is the flag that would allow it ("" when none would)."""
 
@@ -87,7 +87,7 @@ class Mode(enum.Enum):
     EMPTY = "empty"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rule:
     """Everything at and below path (a pinned host path) has this mode. origin: where the rule comes from, for people."""
 
@@ -98,7 +98,7 @@ class Rule:
     """Given by a person, not one of the defaults."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Protection:
     """A pattern whose matches, and everything below them, are hidden (ENOENT) or denied (EACCES)."""
 

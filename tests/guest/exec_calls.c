@@ -105,7 +105,7 @@ CASE(too_big)
 }
 CASE(busy_text)
 {
-    char *argv[] = {"x", NULL};
+    char *argv[] = {"x", "--args", NULL};
     int fd = MUST(open("program", O_CREAT | O_RDWR, 0755));
     int from = MUST(open(guest_program, O_RDONLY));
     char block[65536];

@@ -1,4 +1,5 @@
 // TCP and UDP over the loopback address: connect, accept, options, errors, poll.
+// run: --net loopback
 #include "guest.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -21,11 +21,11 @@ next (SyntheticVolume.drain), so a guest reads its own writes. Opening for writi
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pylibos.abi.errno import Errno
 from pylibos.abi.files import S_IFBLK, S_IFCHR, S_IFREG, make_device
+from pylibos.abi.record import mutable_record
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.fs.inode import Directory, Entry, Inode, Location, Symlink, Volume
 from pylibos.monitor.host_abi import Access, Create
@@ -72,7 +72,7 @@ class SyntheticVolume(Volume):
             self.host.stream_close(self.pending.pop(0).stream)
 
 
-@dataclass(slots=True)
+@mutable_record
 class PendingWrite:
     """A stream a guest may write to, and who gets the bytes. done: bytes already handed over."""
 

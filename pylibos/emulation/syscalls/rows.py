@@ -231,6 +231,12 @@ _REFUSED: Final[tuple[Refusals, ...]] = (
             "setns",
         ),
     ),
+    (Errno.ENOSYS, "obsolete; Linux without CONFIG_SYSFS_SYSCALL, or libc, answers the same", ("sysfs", "ustat")),
+    (
+        Errno.EOPNOTSUPP,
+        "the sandbox's file systems keep no inode flags; what Linux answers for one without",
+        ("file_getattr", "file_setattr"),
+    ),
     (Errno.ENOSYS, "host mounts are not the guest's", ("statmount", "listmount")),
     (
         Errno.ENOSYS,

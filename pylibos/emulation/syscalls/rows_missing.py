@@ -11,16 +11,7 @@ from typing import Final
 from pylibos.abi.syscall_numbers import NUMBERS
 from pylibos.emulation.syscalls.table import TABLE, missing
 
-MISSING: Final[tuple[str, ...]] = (
-    "ustat",
-    "sysfs",
-    "setxattrat",
-    "getxattrat",
-    "listxattrat",
-    "removexattrat",
-    "file_getattr",
-    "file_setattr",
-)
+MISSING: Final[tuple[str, ...]] = ()
 
 
 def register() -> None:

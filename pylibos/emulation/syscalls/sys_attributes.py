@@ -19,6 +19,7 @@ from pylibos.abi.files import (
     XATTR_REPLACE,
     XATTR_SIZE_MAX,
 )
+from pylibos.abi.memory import PAGE_SIZE
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.fs.attributes import chmod, chown, stamp, truncate, xattr_get, xattr_list, xattr_set
 from pylibos.emulation.fs.hostfs import HostFile
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
 _TIMES: Final = Struct("<qqqq")
 """timespec[2] or timeval[2], 32 bytes: atime (s, ns or us), mtime."""
+_XATTR_ARGS: Final = Struct("<QII")
+"""struct xattr_args, 16 bytes: value address, size (bytes), flags."""
 _UTIMBUF: Final = Struct("<qq")
 """struct utimbuf, 16 bytes: actime, modtime in seconds."""
 
@@ -348,3 +351,52 @@ def sys_lremovexattr(thread: Thread, path: UserPath, name: InPtr[bytes]) -> None
 def sys_fremovexattr(thread: Thread, fd: Fd, name: InPtr[bytes]) -> None:
     """fremovexattr(2)."""
     xattr_set(thread, _opened(thread, fd), _name(name), None, 0)
+
+
+# -- the same relative to a directory descriptor (Linux 6.13) ----------------------------------------------------------------
+def _attribute_arguments(arguments: InPtr[bytes], size: int) -> tuple[int, int, int]:
+    """(value address, size in bytes, flags) of a struct xattr_args, whose later versions may only add zeros (copy_struct_from_user)."""
+    if size < _XATTR_ARGS.size:
+        raise SyscallError(Errno.EINVAL)
+    if size > PAGE_SIZE:
+        raise SyscallError(Errno.E2BIG)
+    data = arguments.read(size)
+    if any(data[_XATTR_ARGS.size :]):
+        raise SyscallError(Errno.E2BIG)
+    value, length, flags = _XATTR_ARGS.unpack_from(data)
+    return value, length, flags
+
+
+@syscall("setxattrat", number=463)
+def sys_setxattrat(
+    thread: Thread, dirfd: DirFd, path: OptionalUserPath, at: ChangeFlags, name: InPtr[bytes], arguments: InPtr[bytes], size: Size
+) -> None:
+    """setxattrat(2). Compare Linux fs/xattr.c. Raises: EINVAL flags or a short structure; E2BIG a newer structure; as setxattr."""
+    value, length, flags = _attribute_arguments(arguments, size)
+    if flags & ~(XATTR_CREATE | XATTR_REPLACE):
+        raise SyscallError(Errno.EINVAL)
+    _set(thread, _some(inode_at(thread, dirfd, path or b"", at)), name, InPtr(value, thread.memory), length, flags)
+
+
+@syscall("getxattrat", number=464)
+def sys_getxattrat(
+    thread: Thread, dirfd: DirFd, path: OptionalUserPath, at: ChangeFlags, name: InPtr[bytes], arguments: InPtr[bytes], size: Size
+) -> int:
+    """getxattrat(2). Compare Linux fs/xattr.c. Raises: EINVAL flags or a short structure; E2BIG a newer structure; as getxattr."""
+    value, length, flags = _attribute_arguments(arguments, size)
+    if flags:
+        raise SyscallError(Errno.EINVAL)
+    inode = _some(inode_at(thread, dirfd, path or b"", at))
+    return _give(xattr_get(thread, inode, _name(name)), OutPtr(value, thread.memory), length)
+
+
+@syscall("listxattrat", number=465)
+def sys_listxattrat(thread: Thread, dirfd: DirFd, path: OptionalUserPath, at: ChangeFlags, buffer: OutPtr[bytes], size: Size) -> int:
+    """listxattrat(2). Compare Linux fs/xattr.c. Raises: as listxattr."""
+    return _give(xattr_list(thread, _some(inode_at(thread, dirfd, path or b"", at))), buffer, size)
+
+
+@syscall("removexattrat", number=466)
+def sys_removexattrat(thread: Thread, dirfd: DirFd, path: OptionalUserPath, at: ChangeFlags, name: InPtr[bytes]) -> None:
+    """removexattrat(2). Compare Linux fs/xattr.c. Raises: as removexattr."""
+    xattr_set(thread, _some(inode_at(thread, dirfd, path or b"", at)), _name(name), None, 0)
