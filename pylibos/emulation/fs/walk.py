@@ -79,14 +79,14 @@ def walk(  # noqa: C901, PLR0912, PLR0915 - one loop with all rules in sight; cu
     """Walk path from start (or root, when it is absolute). Location.inode is None when only the last name is missing."""
     credentials = thread.process.credentials
     current = start
+    if rules & (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
+        root = start
     if path[:1] == b"/":
         if rules & RESOLVE_BENEATH:
             raise SyscallError(Errno.EXDEV)
         if rules & RESOLVE_NO_XDEV and root.volume is not start.volume:
             raise SyscallError(Errno.EXDEV)
         current = root
-    if rules & (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
-        root = start
     if current.volatile:
         current.refresh()  # further down a look-up has just asked the host
     volume = current.volume
@@ -116,7 +116,7 @@ def walk(  # noqa: C901, PLR0912, PLR0915 - one loop with all rules in sight; cu
                 raise SyscallError(Errno.ENAMETOOLONG)
             child = current.lookup(name, thread)
             if child is None:
-                if parts and parts != [b"."]:
+                if parts:
                     raise SyscallError(Errno.ENOENT)
                 return Location(None, current, name)
         if child.mounted is not None:
