@@ -6,6 +6,7 @@ Used by setuptools (cffi_modules in pyproject.toml) and by scripts/pylibos on fi
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -42,8 +43,8 @@ def declarations() -> str:
     return "\n".join(lines) + "\nextern const unsigned char shim_loader[];\nextern const size_t shim_loader_size;\n"
 
 
-def make_builder() -> FFI:
-    """The cffi builder of pylibos.tracer._shim."""
+def make_builder(sources: Path = HERE) -> FFI:
+    """The cffi builder of pylibos.tracer._shim. sources: this directory, as the build system wants it named."""
     builder = FFI()
     builder.cdef(declarations())
     image = loader_image()
@@ -52,7 +53,7 @@ def make_builder() -> FFI:
         "pylibos.tracer._shim",
         '#include "shim.h"\n'
         f"const unsigned char shim_loader[] = {{{array}}};\nconst size_t shim_loader_size = sizeof shim_loader;\n",
-        sources=[str(HERE / name) for name in SOURCES],
+        sources=[str(sources / name) for name in SOURCES],
         include_dirs=[str(HERE)],
         extra_compile_args=["-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers"],
         py_limited_api=True,
@@ -80,4 +81,4 @@ def main() -> int:
 if __name__ == "__main__":
     sys.exit(main())
 else:
-    ffibuilder = make_builder()
+    ffibuilder = make_builder(Path(os.path.relpath(HERE)))  # setuptools takes relative paths only

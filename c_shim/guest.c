@@ -95,7 +95,7 @@ static int task_pidfd(int tid, int renew)
 }
 
 /* 0, -EBADF, or 1: ask /proc instead. Half the price of a walk through /proc. */
-static int identity_by_pidfd(int tid, int descriptor, struct stat *status)
+static int record_by_pidfd(int tid, int descriptor, struct stat *status)
 {
     if (getfd_denied)
         return 1;
@@ -119,20 +119,24 @@ static int identity_by_pidfd(int tid, int descriptor, struct stat *status)
     return 1;
 }
 
-int shim_identity(int tid, int descriptor, uint64_t *device_inode_mode)
+static uint64_t nanoseconds(const struct timespec *t) { return (uint64_t)t->tv_sec * 1000000000ULL + (uint64_t)t->tv_nsec; }
+
+/* What a guest's descriptor refers to: device, inode, mode, links, uid, gid, rdev, size, block size, blocks, three times in ns. */
+int shim_descriptor_record(int tid, int descriptor, uint64_t *record13)
 {
-    struct stat status;
-    int result = identity_by_pidfd(tid, descriptor, &status);
+    struct stat s;
+    int result = record_by_pidfd(tid, descriptor, &s);
     if (result > 0) {
         char path[48];
         snprintf(path, sizeof path, "/proc/%d/fd/%d", tid, descriptor);
-        if (stat(path, &status))
+        if (stat(path, &s))
             return errno == ENOENT || errno == ENOTDIR ? -EBADF : -errno;
     } else if (result < 0)
         return result;
-    device_inode_mode[0] = status.st_dev;
-    device_inode_mode[1] = status.st_ino;
-    device_inode_mode[2] = status.st_mode;
+    uint64_t record[13] = {s.st_dev, s.st_ino, s.st_mode, s.st_nlink, s.st_uid, s.st_gid, s.st_rdev, (uint64_t)s.st_size,
+                           (uint64_t)s.st_blksize, (uint64_t)s.st_blocks, nanoseconds(&s.st_atim), nanoseconds(&s.st_mtim),
+                           nanoseconds(&s.st_ctim)};
+    memcpy(record13, record, sizeof record);
     return 0;
 }
 

@@ -6,7 +6,7 @@
  * without listener, is the wait a ppoll. The process must have no other thread that takes these signals.
  *
  * What needs no decision is answered here (signals passed on, calls the table says to continue); everything else becomes one
- * shim_event, with the path and the descriptor a call names already fetched, so that Python enters C once per call.
+ * shim_event, with the path a call names already fetched, so that Python enters C once per call.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -152,24 +152,14 @@ static void fill_call(struct shim_loop *loop, struct shim_event *event, int kind
     event->number = number;
     memcpy(event->argument, argument, sizeof event->argument);
     event->path_size = NO_PATH;
-    event->identity = 0;
     if (number >= SHIM_CALLS)
         return;
-    int path = loop->path_argument[number], descriptor = loop->descriptor_argument[number];
+    int path = loop->path_argument[number];
     if (path && argument[path - 1]) {
         int64_t n = shim_read_string(tid, argument[path - 1], event->path, sizeof event->path);
         if (n >= 0) {
             event->path_address = argument[path - 1];
             event->path_size = (uint64_t)n;
-        }
-    }
-    if (descriptor && (int)argument[descriptor - 1] >= 0) {
-        uint64_t identity[3];
-        if (shim_identity(tid, (int)argument[descriptor - 1], identity) == 0) {
-            event->identity = 1;
-            event->device = identity[0];
-            event->inode = identity[1];
-            event->mode = identity[2];
         }
     }
 }

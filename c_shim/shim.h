@@ -29,7 +29,6 @@ enum {
 struct shim_event {
     uint64_t kind, tid, detail, value, id, number, argument[6], instruction, stack;
     uint64_t path_address, path_size; /* path argument prefetched: size without NUL; ~0 when there is none */
-    uint64_t identity, device, inode, mode; /* descriptor argument prefetched: identity 1, or 0 */
     char path[4096];
 };
 
@@ -41,7 +40,6 @@ struct shim_loop {
     uint8_t notified_only[SHIM_CALLS];  /* 1: interrupted before it was received, re-issue whatever SA_RESTART says */
     uint8_t traced_action[SHIM_CALLS];  /* ACTION_* for calls at a RET_TRACE stop */
     uint8_t path_argument[SHIM_CALLS];  /* 1 + index of a path to prefetch, 0 none */
-    uint8_t descriptor_argument[SHIM_CALLS]; /* 1 + index of a descriptor to identify, 0 none */
 };
 
 struct shim_spawn {
@@ -78,7 +76,7 @@ int shim_signal_pass(struct shim_loop *loop, int tid, int signal);
 int64_t shim_read(int tid, uint64_t address, void *buffer, uint64_t size);
 int64_t shim_read_string(int tid, uint64_t address, char *buffer, uint64_t limit);
 int64_t shim_write(int tid, uint64_t address, const void *buffer, uint64_t size);
-int shim_identity(int tid, int descriptor, uint64_t *device_inode_mode);
+int shim_descriptor_record(int tid, int descriptor, uint64_t *record13);
 int shim_guest_pid(int tid, int name_space);
 int shim_openat2(int directory, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
 int shim_tgkill(int pid, int tid, int signal);

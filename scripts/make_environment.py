@@ -12,6 +12,7 @@ directory of the compiled parts. Exit status 125 with one line saying what to in
 from __future__ import annotations
 
 import argparse
+import ctypes
 import fcntl
 import hashlib
 import os
@@ -209,6 +210,10 @@ def check_toolchain() -> None:
         fail("no C compiler: apt-get install gcc libc6-dev (or your distribution's gcc), then run the command again")
     if not Path(sysconfig.get_path("include"), "Python.h").exists():
         fail(f"Python.h of {sys.executable} is missing: apt-get install python3-dev (or your distribution's equivalent)")
+    try:
+        ctypes.CDLL("libseccomp.so.2")
+    except OSError:
+        fail("libseccomp is missing: apt-get install libseccomp2 (or your distribution's libseccomp), then run the command again")
 
 
 def compile_c_parts(root: Path, directory: Path) -> Path:
@@ -221,7 +226,8 @@ def compile_c_parts(root: Path, directory: Path) -> Path:
     say("compiling the C parts")
     work = directory / f"pylibos-build.new-{os.getpid()}"
     work.mkdir()
-    done = run([str(directory / "bin" / "python"), "-I", str(script), "--out", str(work)])
+    # HOME: setuptools looks there for settings, and fails for a user who has neither the variable nor an account.
+    done = run([str(directory / "bin" / "python"), "-I", str(script), "--out", str(work)], HOME=str(work))
     if done.returncode != 0:
         (directory / "pylibos-build.log").write_text(done.stdout)
         shutil.rmtree(work)

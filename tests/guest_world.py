@@ -1,4 +1,4 @@
-"""A sandbox without an engine: FakeHost, flat guest memory, process table and registry, for tests of handlers and of the process manager."""
+"""A sandbox without an engine: FakeHost, flat guest memory, process table and registry, for tests of handlers and processes."""
 
 from __future__ import annotations
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from pylibos.abi.record import record
 
 LOADER_BASE = 0x5F0000000000
 """Where the loader's text starts; programs are never placed there."""
@@ -36,7 +37,7 @@ Segment = tuple[int, int, int, int, int]
 """(virtual address, memory size, file offset, file size, PROT_* bits); bytes."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Image:
     """One ELF image as the loader maps it: from guest descriptor number ``descriptor``. alignment: of the load bias, 0 for ET_EXEC."""
 

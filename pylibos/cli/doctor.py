@@ -1,4 +1,4 @@
-"""pylibos doctor: what this host offers, what is missing and how to get it. The finding out is pylibos.runtime.probes."""
+"""pylibos doctor: what this host offers, what is missing and how to get it. The finding out is pylibos.runtime.doctor."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def doctor_command(words: list[str]) -> int:
         return 0
     if parsed.rest:
         raise UsageError(f"doctor takes no argument, but got '{parsed.rest[0]}'", "write: pylibos doctor [--json]")
-    from pylibos.runtime.probes import findings
+    from pylibos.runtime.doctor import report
 
-    found = findings()
+    found = report()
     if parsed.flag("json"):
         import json
 

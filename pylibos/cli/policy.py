@@ -7,8 +7,8 @@ pinning pylibos.monitor.manifest_resolve's; their errors become UsageErrors here
 from __future__ import annotations
 
 import os
-from dataclasses import fields, replace
 
+from pylibos.abi.record import field_names, replace
 from pylibos.cli.options import Parsed, UsageError, nearest
 from pylibos.cli.values import guest_path
 from pylibos.monitor.manifest import Grant, Limits, Manifest, ManifestError, Network, OnDeny, grant_flag, parse_duration, parse_manifest
@@ -51,9 +51,9 @@ def read_policy(text: str) -> Manifest:
 
 def refuse_unenforced(manifest: Manifest) -> None:
     """A rule that is not enforced would be a lie: refuse it at the start. Raises UsageError."""
-    for field in fields(Limits):
-        if getattr(manifest.limits, field.name) is not None and field.name not in ENFORCED_LIMITS:
-            key = field.name.removesuffix("_ns")
+    for name in field_names(Limits):
+        if getattr(manifest.limits, name) is not None and name not in ENFORCED_LIMITS:
+            key = name.removesuffix("_ns")
             raise UsageError(f"{manifest.name}: limits.{key} is not enforced yet", UNENFORCED)
     if manifest.on_deny is OnDeny.KILL:
         raise UsageError(f'{manifest.name}: on_deny = "kill" is not enforced yet', UNENFORCED)

@@ -5,8 +5,9 @@ Built by runtime; handed to handlers through Thread.executive. Nothing here touc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from pylibos.abi.record import mutable_record
 
 if TYPE_CHECKING:
     from pylibos.emulation.config_manager.registry import Registry
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pylibos.monitor.host_abi import HostABI
 
 
-@dataclass(slots=True)
+@mutable_record
 class Executive:
     """Subsystems by their NT names: host ABI, object manager, I/O manager, VFS, process manager, configuration manager."""
 

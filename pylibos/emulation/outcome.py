@@ -8,8 +8,9 @@ outcomes out through the engine in use; nothing here knows which engine that is.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from pylibos.abi.record import field, mutable_record, record
 
 if TYPE_CHECKING:
     from pylibos.emulation.object_manager.dispatcher import DispatcherObject
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pylibos.monitor.host_abi import HostStream
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Forward:
     """Let the host kernel execute the call exactly as the guest made it.
 
@@ -30,7 +31,7 @@ class Forward:
 FORWARD = Forward()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Install:
     """The call's result is a new guest descriptor (the lowest free number) that refers to ``stream``.
 
@@ -42,7 +43,7 @@ class Install:
     keep: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Wait:
     """Yielded by a blocking handler: resume when one of (or all of) the objects is signalled, or the time has passed.
 
@@ -56,7 +57,7 @@ class Wait:
     interruptible: bool = True
 
 
-@dataclass(slots=True)
+@mutable_record
 class LoadSegment:
     """One PT_LOAD of an image. Addresses are the ELF file's own; sizes in bytes; protection is PROT_* bits."""
 
@@ -67,7 +68,7 @@ class LoadSegment:
     protection: int
 
 
-@dataclass(slots=True)
+@mutable_record
 class ImagePlan:
     """How to map one ELF image from an open stream."""
 
@@ -83,7 +84,7 @@ class ImagePlan:
     """The library OS keeps ``stream`` (an interpreter used by every program); otherwise the engine closes it after use."""
 
 
-@dataclass(slots=True)
+@mutable_record
 class ExecPlan:
     """A successful execve up to the point where the old program dies: the engine starts our loader with this.
 
@@ -106,7 +107,7 @@ class ExecPlan:
     """Run by the process table once the old program is gone, with the surviving thread."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Exec:
     """Answer of execve and execveat: replace the program."""
 

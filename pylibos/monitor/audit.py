@@ -14,9 +14,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
+from pylibos.abi.record import mutable_record
 from pylibos.monitor.policy import Decision, Deny, Operation
 
 ENOENT: Final = 2
@@ -64,7 +64,7 @@ def _escaped(char: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-@dataclass(slots=True)
+@mutable_record
 class Denial:
     """One distinct denied thing: how often, and who asked first."""
 

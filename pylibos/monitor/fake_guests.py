@@ -7,10 +7,10 @@ the same number. Owns the table of opens, which streams and descriptors share. M
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from pylibos.abi.errno import Errno
+from pylibos.abi.record import field, mutable_record
 from pylibos.monitor.fake_nodes import DEVICE, QUEUES, Opened, fail
 from pylibos.monitor.host_abi import Access, DescriptorIdentity, HostStream, ProcessUsage, StreamAttributes
 
@@ -23,7 +23,7 @@ _PRIORITIES: Final = (-20, 19)
 _IDLE: Final = ProcessUsage("R", 0, 0, 1 << 20, 1 << 16, 0, 0, 1, 0, 0, 0)
 
 
-@dataclass
+@mutable_record
 class FakeGuest:
     """A guest process of one thread: memory at base, descriptors, and what the host accounts of it."""
 

@@ -4,7 +4,8 @@ What it is: a second implementation of HostABI that passes the same contract tes
 (fake_guests) made of a block of memory and a descriptor table, a clock that stands still until a test moves it, and a random generator
 that starts from a seed. Touches nothing of the real host.
 
-Differences a test may rely on: nothing blocks (a read that would wait raises EAGAIN even without NONBLOCK); ``clock_ns``, ``guests``,
+Differences a test may rely on: nothing blocks (a read that would wait raises EAGAIN even without NONBLOCK); there are no pseudo terminals
+(``dev:ptmx`` is ENXIO); ``clock_ns``, ``guests``,
 ``signals``, ``waits`` and ``deadline_ns`` are plain attributes to set and to look at.
 """
 
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
 _CLOCKS: Final = frozenset({0, 1, 4, 5, 6, 7, 8, 9, 11})
 _DATAGRAMS: Final = {b"unix:stream": False, b"unix:dgram": True, b"unix:seqpacket": True}
+_DEVICES: Final = frozenset({b"null", b"zero", b"full", b"random", b"urandom"})
 _KEEP_SIZE: Final = 1
 _PUNCH_HOLE: Final = 2
 _ZERO_RANGE: Final = 16
@@ -117,7 +119,9 @@ class FakeHost(FakeGuests):
         if uri == b"pipe:":
             node = self._tree.make(NodeKind.FIFO, 0o600, b"pipe:")
             return self._register(Opened(node, Access.READ))
-        if scheme == b"dev" and name in (b"null", b"zero", b"full", b"random", b"urandom"):
+        if scheme == b"guest":
+            return self._open_guest(name, int(access), int(create))
+        if scheme == b"dev" and name in _DEVICES:
             node = self._unnamed(NodeKind.CHARACTER, b"/dev/" + name)
             return self._register(Opened(node, int(access)))
         if scheme == b"console" and name in self.console:
@@ -125,13 +129,21 @@ class FakeHost(FakeGuests):
             node.content = self.console[name]
             node.readers = node.writers = 1
             return self._register(Opened(node, Access.READ_WRITE))
-        if scheme == b"guest":
-            pid, _, number = name.partition(b"/")
-            if not (pid.isdigit() and number.isdigit()):
-                raise fail(Errno.EINVAL)
-            node = self._descriptor(int(pid), int(number))[0].node
-            return self._register(Opened(node, int(access)))
         raise fail(Errno.ENXIO if scheme in (b"dev", b"console") else Errno.EINVAL)
+
+    def _open_guest(self, name: bytes, access: int, create: int) -> HostStream:
+        pid, _, number = name.partition(b"/")
+        if not (pid.isdigit() and number.isdigit()) or len(name) > 24 or int(pid) <= 1 or create & (Create.CREATE | Create.EXCLUSIVE):
+            raise fail(Errno.EINVAL)
+        node = self._descriptor(int(pid), int(number))[0].node
+        if node.kind is NodeKind.SOCKET:
+            raise fail(Errno.ENXIO)
+        harmless = node.kind in (NodeKind.FIFO, NodeKind.CHARACTER) or node.name.startswith(b"/memfd:") or not access
+        if not harmless:
+            raise fail(Errno.EACCES)
+        opened = Opened(node, access)
+        opened.path_only = not access
+        return self._register(self._set_up(opened, create))
 
     def _unnamed(self, kind: NodeKind, name: bytes) -> Node:
         node = self._tree.make(kind, 0o777, name)
@@ -254,12 +266,17 @@ class FakeHost(FakeGuests):
             raise fail(Errno.EINVAL)
         kind = opened.node.kind
         if kind is NodeKind.CHARACTER:
-            return b"" if opened.node.name == b"/dev/null" else bytes(size)
+            return self._read_device(opened.node.name, size)
         if kind in QUEUES:
             if offset != -1:
                 raise fail(Errno.ESPIPE)
             return read_queue(opened, size)
         return read_content(opened, offset, size)
+
+    def _read_device(self, name: bytes, size: int) -> bytes:
+        if name == b"/dev/null":
+            return b""
+        return self._random.randbytes(size) if name.endswith(b"random") else bytes(size)
 
     def stream_write(self, stream: HostStream, offset: int, data: bytes) -> int:
         opened = self._content(stream, Access.WRITE)

@@ -10,8 +10,9 @@ Source: gitignore(5) for ``**``, glob(7) for the rest.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from pylibos.abi.record import record
 
 ANY_DEPTH: Final = None
 """The component ``**``."""
@@ -57,7 +58,7 @@ def _translate(component: bytes) -> re.Pattern[bytes]:
         raise PatternError(str(error)) from None
 
 
-@dataclass(frozen=True)
+@record
 class Pattern:
     """A compiled pattern. components: literal names, expressions for one name, or ANY_DEPTH."""
 

@@ -29,8 +29,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, NewType, Protocol
+
+from pylibos.abi.record import record
 
 HostStream = NewType("HostStream", int)
 """Handle of an open host stream. Opaque: the library OS may compare it, keep it and give it back, nothing else."""
@@ -109,7 +110,7 @@ class DirectoryEntry(NamedTuple):
     kind: NodeKind
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AttributeChange:
     """What stream_change sets; None leaves a field alone. Times in nanoseconds since the epoch."""
 
@@ -121,7 +122,7 @@ class AttributeChange:
     size: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class VolumeInformation:
     """statfs of the host file system behind a name; counts in blocks of block_size bytes."""
 
@@ -143,7 +144,7 @@ class DescriptorIdentity(NamedTuple):
     mode: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ProcessUsage:
     """Resource use of one guest process as the host accounts it. Times in nanoseconds, sizes in bytes."""
 

@@ -11,13 +11,12 @@ Sources: process_vm_readv(2), proc_pid_fd(5), proc_pid_fdinfo(5), proc_pid_stat(
 from __future__ import annotations
 
 import os
-import resource
 from collections.abc import Callable, Sequence
+from resource import prlimit
 from typing import Final
 
-from pylibos.monitor.errors import host_call, host_error
+from pylibos.monitor.errors import host_call
 from pylibos.monitor.host_abi import DescriptorIdentity, HostError, HostStream, ProcessUsage, StreamAttributes
-from pylibos.monitor.linux_streams import attributes
 from pylibos.monitor.native import Native
 
 ESRCH: Final = 3
@@ -40,7 +39,7 @@ _INT_MAX: Final = 0x7FFFFFFF
 Installer = Callable[[int, int, bool], int]
 """(host tid, supervisor descriptor, close on exec) -> descriptor number in the guest; raises HostError."""
 
-_new_identity = DescriptorIdentity.__new__
+_new_identity = tuple.__new__
 
 
 def _read_proc(name: bytes) -> bytes:
@@ -110,21 +109,11 @@ class LinuxGuests:
     # -- descriptors -------------------------------------------------------------------------------------------------
 
     def descriptor_identity(self, host_tid: int, descriptor: int) -> DescriptorIdentity:
-        try:
-            record = os.stat(b"/proc/%d/fd/%d" % (host_tid, descriptor))
-        except FileNotFoundError:
-            raise HostError(EBADF) from None
-        except OSError as error:
-            raise host_error(error) from None
-        return _new_identity(DescriptorIdentity, record.st_dev, record.st_ino, record.st_mode)
+        record = self._memory.descriptor_attributes(host_tid, descriptor)
+        return _new_identity(DescriptorIdentity, record[:3])
 
     def descriptor_attributes(self, host_tid: int, descriptor: int) -> StreamAttributes:
-        try:
-            return attributes(os.stat(b"/proc/%d/fd/%d" % (host_tid, descriptor)))
-        except FileNotFoundError:
-            raise HostError(EBADF) from None
-        except OSError as error:
-            raise host_error(error) from None
+        return self._memory.descriptor_attributes(host_tid, descriptor)
 
     @host_call
     def descriptor_state(self, host_tid: int, descriptor: int) -> tuple[int, int]:
@@ -192,11 +181,11 @@ class LinuxGuests:
         )
 
     @host_call
-    def process_limits(self, host_pid: int, resource_number: int, limits: tuple[int, int] | None) -> tuple[int, int]:
+    def process_limits(self, host_pid: int, resource: int, limits: tuple[int, int] | None) -> tuple[int, int]:
         pid = _process(host_pid)
         if limits is None:
-            return resource.prlimit(pid, resource_number)
-        return resource.prlimit(pid, resource_number, limits)
+            return prlimit(pid, resource)
+        return prlimit(pid, resource, limits)
 
     @host_call
     def process_command_line(self, host_pid: int, environment: bool = False) -> bytes:

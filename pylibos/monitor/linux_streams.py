@@ -251,7 +251,7 @@ class LinuxStreams:
         return self._register(fcntl.fcntl(self._console[int(name)], fcntl.F_DUPFD_CLOEXEC, 3), _FIXED)
 
     def _open_guest(self, name: bytes, access: int, create: int, _mode: int) -> HostStream:
-        from pylibos.monitor.linux_reopen import reopen_guest  # imported late: rare
+        from pylibos.monitor.linux_reopen import reopen_guest
 
         flags = _FLAGS.get(access)
         if flags is None or create & (_CREATE | _EXCLUSIVE):

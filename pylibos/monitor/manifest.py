@@ -14,9 +14,9 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
+from pylibos.abi.record import field, record, replace
 from pylibos.monitor.globs import Pattern, PatternError
 
 VERSION: Final = 1
@@ -74,7 +74,7 @@ class OnDeny(enum.Enum):
     LOG = "log"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Grant:
     """A host path the guest may have. target: its place in the guest, None for the same place. origin: for messages."""
 
@@ -84,7 +84,7 @@ class Grant:
     target: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Restriction:
     """A pattern of files.deny (EACCES) or files.hidden (ENOENT)."""
 
@@ -93,7 +93,7 @@ class Restriction:
     origin: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Environment:
     """The guest's variables: set to a value, or passed on from outside by name or glob."""
 
@@ -101,7 +101,7 @@ class Environment:
     passed: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Limits:
     """Bounds of a run; None is none. memory, file_size in bytes; cpu_ns, timeout_ns in nanoseconds; the others are counts."""
 
@@ -113,7 +113,7 @@ class Limits:
     timeout_ns: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Manifest:
     """A whole policy, as written."""
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
 
+from pylibos.abi.record import record, replace
 from pylibos.monitor.globs import Pattern, PatternError, is_glob
 from pylibos.monitor.manifest import Grant, Manifest, ManifestError, MountMode
 from pylibos.monitor.policy import Mode, Protection, Rule
@@ -103,7 +103,7 @@ CREDENTIALS: Final = (
 _NEVER_STARTED_IN: Final = (b"/dev", b"/proc", b"/sys", b"/run")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Mount:
     """One mount of the guest's view. source: the pinned host path (b"" for tmpfs). guest_path: absolute, normal form."""
 
@@ -113,7 +113,7 @@ class Mount:
     origin: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Invocation:
     """Where pylibos was started: the working directory (None when it is gone) and home directories, as the person has them."""
 
@@ -122,7 +122,7 @@ class Invocation:
     other_homes: tuple[bytes, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ResolvedManifest:
     """A manifest with everything pinned. rules and protections are the monitor's, mounts the VFS's; cwd is a guest path."""
 
@@ -174,7 +174,7 @@ def resolve(manifest: Manifest, invocation: Invocation) -> ResolvedManifest:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Pinned:
     """A grant whose source is one real host path."""
 
@@ -184,7 +184,7 @@ class _Pinned:
     origin: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Start:
     """Where the guest starts, and the grant that makes it possible if one is needed."""
 

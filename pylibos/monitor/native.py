@@ -9,7 +9,10 @@ Sources: openat2(2), process_vm_readv(2), tgkill(2).
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from pylibos.monitor.host_abi import StreamAttributes
 
 AT_FDCWD: Final = -100
 RESOLVE_NO_MAGICLINKS: Final = 0x02
@@ -29,6 +32,10 @@ class Native(Protocol):
 
     def memory_write(self, host_tid: int, address: int, data: bytes) -> int:
         """process_vm_writev(2) of one range: bytes copied. HostError(EFAULT, ESRCH, EPERM)."""
+        ...
+
+    def descriptor_attributes(self, host_tid: int, descriptor: int) -> StreamAttributes:
+        """fstat(2) of a descriptor of another task. HostError(EBADF, ESRCH, EPERM)."""
         ...
 
     def tgkill(self, host_pid: int, host_tid: int, signal: int) -> None:

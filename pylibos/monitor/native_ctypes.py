@@ -9,9 +9,15 @@ Raises HostError only. Sources: openat2(2), process_vm_readv(2), renameat2(2), f
 from __future__ import annotations
 
 import ctypes
-from typing import Final
+import os
+from typing import TYPE_CHECKING, Final
 
+from pylibos.monitor.errors import host_error
 from pylibos.monitor.host_abi import HostError
+from pylibos.monitor.linux_streams import attributes
+
+if TYPE_CHECKING:
+    from pylibos.monitor.host_abi import StreamAttributes
 
 _SYS_OPENAT2: Final = 437
 _SYS_TGKILL: Final = 234
@@ -19,6 +25,7 @@ _UTIME_OMIT: Final = (1 << 30) - 2
 _AT_SYMLINK_NOFOLLOW: Final = 0x100
 _NANOSECONDS: Final = 1_000_000_000
 _ADDRESS_LIMIT: Final = 1 << 64
+_EBADF: Final = 9
 _EFAULT: Final = 14
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -104,6 +111,14 @@ class CtypesNative:
         if not data:
             return 0
         return _transfer(_process_vm_writev, host_tid, ctypes.c_char_p(data), address, len(data))
+
+    def descriptor_attributes(self, host_tid: int, descriptor: int) -> StreamAttributes:
+        try:
+            return attributes(os.stat(b"/proc/%d/fd/%d" % (host_tid, descriptor)))
+        except FileNotFoundError:
+            raise HostError(_EBADF) from None
+        except OSError as error:
+            raise host_error(error) from None
 
     def tgkill(self, host_pid: int, host_tid: int, signal: int) -> None:
         numbers = (ctypes.c_long(value) for value in (_SYS_TGKILL, host_pid, host_tid, signal))

@@ -24,9 +24,9 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from pylibos.abi.record import record
 from pylibos.monitor.globs import Pattern, States
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Operation(enum.IntEnum):
     CHANGE = 9
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Allow:
     """Yes. rule: which rule said so."""
 
@@ -65,7 +65,7 @@ class Allow:
     hint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Deny:
     """No. errno is what the caller gets; hint is the flag that would allow it ("" when none would)."""
 
@@ -87,7 +87,7 @@ class Mode(enum.Enum):
     EMPTY = "empty"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rule:
     """Everything at and below path (a pinned host path) has this mode. origin: where the rule comes from, for people."""
 
@@ -98,7 +98,7 @@ class Rule:
     """Given by a person, not one of the defaults."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Protection:
     """A pattern whose matches, and everything below them, are hidden (ENOENT) or denied (EACCES)."""
 
@@ -149,10 +149,11 @@ class _Compiled:
 class _Protected:
     """A protection's verdicts: at the path that matches, and below it."""
 
-    __slots__ = ("at", "below", "default", "pattern")
+    __slots__ = ("at", "below", "default", "hidden", "pattern")
 
     def __init__(self, protection: Protection) -> None:
         self.pattern = protection.pattern
+        self.hidden = protection.hidden
         self.default = protection.default
         hint = "" if not protection.default else "--ro"
         write_hint = "" if not protection.default else "--rw"
@@ -175,25 +176,52 @@ class _Node:
 _Live = tuple[tuple[_Protected, States], ...]
 
 
+class _Shut:
+    """The protections a path is under: the one of a policy file, which nothing lifts, and the default one."""
+
+    __slots__ = ("default", "effective", "fixed")
+
+    def __init__(self, fixed: _Protected | None, default: _Protected | None) -> None:
+        self.fixed = fixed
+        self.default = default
+        # Hidden beats denied; the default ones are all of the hidden kind.
+        self.effective = fixed if fixed is not None and fixed.hidden else default or fixed
+
+    def below(self, matched: Iterable[_Protected], *, lifted: bool) -> _Shut:
+        """The same one component further down, where these matched; lifted: a person's rule names that very path."""
+        fixed = self.fixed
+        default = None if lifted else self.default
+        for protected in matched:
+            if protected.default:
+                if default is None and not lifted:
+                    default = protected
+            elif fixed is None or (protected.hidden and not fixed.hidden):
+                fixed = protected
+        return self if fixed is self.fixed and default is self.default else _Shut(fixed, default)
+
+
+_OPEN: Final = _Shut(None, None)
+
+
 class _Directory:
     """What is known of one directory: enough to decide any name in it.
 
     verdict: of a name nothing special is known about. names: verdicts of special names. globs: whether names must be matched, too.
     node: place in the tree of rules, or None. live: the protections that may still match below, with their states.
-    cover: the rule whose subtree this is. shut: the protection it is under.
+    cover: the rule whose subtree this is. shut: the protections it is under.
     """
 
     __slots__ = ("cover", "globs", "live", "names", "node", "shut", "verdict")
 
-    def __init__(self, cover: _Compiled | None, shut: _Protected | None, node: _Node | None, live: _Live) -> None:
+    def __init__(self, cover: _Compiled | None, shut: _Shut, node: _Node | None, live: _Live) -> None:
         self.cover = cover
         self.shut = shut
         self.node = node
         self.live = live
         self.names: dict[bytes, Verdict] = {}
         self.globs = False
-        if shut is not None:
-            self.verdict = shut.below
+        if shut.effective is not None:
+            self.verdict = shut.effective.below
         else:
             self.verdict = _HIDDEN if cover is None else cover.below
 
@@ -266,7 +294,7 @@ class Policy:
 
     def _make_root(self) -> _Directory:
         live = tuple((protected, protected.pattern.start()) for protected in self._protected)
-        root = _Directory(self._root.rule, None, self._root, live)
+        root = _Directory(self._root.rule, _OPEN, self._root, live)
         self._fill(root)
         root.names[b""] = _ON_THE_WAY if self._root.rule is None else self._root.rule.at
         return root
@@ -276,10 +304,10 @@ class Policy:
         node = above.node.below.get(name) if above.node is not None else None
         rule = node.rule if node is not None else None
         stepped = [(protected, protected.pattern.step(states, name)) for protected, states in above.live]
-        shut = above.shut or next((protected for protected, states in stepped if protected.pattern.accepts(states)), None)
+        matched = [protected for protected, states in stepped if protected.pattern.accepts(states)]
+        shut = above.shut.below(matched, lifted=rule is not None and rule.explicit)
+        # What matched up to here may be lifted; the same patterns may match again further down.
         live = tuple((protected, states) for protected, states in stepped if states)
-        if shut is not None and shut.default and rule is not None and rule.explicit:
-            shut = None  # what matched up to here is lifted; the same patterns may match again further down
         made = _Directory(rule or above.cover, shut, node, live)
         self._fill(made)
         return made
@@ -302,22 +330,21 @@ class Policy:
         """The verdict of one name: the procedure of the module's docstring."""
         node = directory.node.below.get(name) if directory.node is not None else None
         rule = node.rule if node is not None else None
-        shut: _Protected | None = None
         guarded = bool(node is not None and node.below)
+        matched = []
         for protected, states in directory.live:
             after = protected.pattern.step(states, name)
-            if shut is None and protected.pattern.accepts(after):
-                shut = protected
+            if protected.pattern.accepts(after):
+                matched.append(protected)
             guarded = guarded or protected.pattern.entered(after)
-        if rule is not None and rule.explicit and all(found is None or found.default for found in (shut, directory.shut)):
-            verdict = rule.at
-        elif shut is not None or directory.shut is not None:
-            verdict = directory.shut.below if directory.shut is not None else shut.at if shut is not None else _HIDDEN
-        elif rule is not None:
-            verdict = rule.at
+        shut = directory.shut.below(matched, lifted=rule is not None and rule.explicit)
+        closed = shut.effective
+        if closed is not None:
+            from_above = closed is directory.shut.fixed or closed is directory.shut.default
+            verdict = closed.below if from_above else closed.at
         else:
-            verdict = directory.verdict
-        if node is not None and node.below and verdict[Operation.QUERY].__class__ is Deny and self._way_down(node, directory, shut):
+            verdict = rule.at if rule is not None else directory.verdict
+        if node is not None and node.below and verdict[Operation.QUERY].__class__ is Deny and _way_down(node, shut):
             verdict = _ON_THE_WAY
         if guarded and verdict[Operation.RENAME].__class__ is Allow:
             pinned = Deny("a rule protects something below", EACCES, "")
@@ -326,15 +353,15 @@ class Policy:
             directory.names[name] = verdict
         return verdict
 
-    @staticmethod
-    def _way_down(node: _Node, directory: _Directory, shut: _Protected | None) -> bool:
-        """Whether a rule below makes a hidden directory passable: yes, unless a pattern of a policy file hides it."""
-        if any(found is not None and not found.default for found in (shut, directory.shut)):
-            return False
-        stack = list(node.below.values())
-        while stack:
-            below = stack.pop()
-            if below.rule is not None and (below.rule.explicit or (shut is None and directory.shut is None)):
-                return True
-            stack.extend(below.below.values())
+
+def _way_down(node: _Node, shut: _Shut) -> bool:
+    """Whether a rule below makes a hidden directory passable: yes, unless a pattern of a policy file hides it."""
+    if shut.fixed is not None:
         return False
+    stack = list(node.below.values())
+    while stack:
+        below = stack.pop()
+        if below.rule is not None and (below.rule.explicit or shut.default is None):
+            return True
+        stack.extend(below.below.values())
+    return False

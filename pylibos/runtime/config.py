@@ -6,8 +6,9 @@ can see are bytes, as Linux has them. Must stay cheap to import: it is on the st
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from pylibos.abi.record import record
 
 if TYPE_CHECKING:
     from pylibos.monitor.manifest_resolve import ResolvedManifest
@@ -18,7 +19,7 @@ ENFORCED_LIMITS = frozenset({"timeout_ns"})
 """Fields of the manifest's Limits that the runtime enforces; a policy with any other is refused (it must not look kept when it is not)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunConfig:
     """One sandboxed run.
 

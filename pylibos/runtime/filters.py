@@ -25,7 +25,7 @@ _DESCRIPTOR_FIRST: Final = ("fd", "dirfd", "dfd", "olddirfd", "newdirfd")
 
 def _cache_directory() -> str | None:
     """Where compiled filters are kept: a private directory inside the build's; compiling costs 20 ms and imports ctypes."""
-    named = sys._xoptions.get("pylibos_build")  # noqa: SLF001 - the documented way to reach -X options
+    named = sys._xoptions.get("pylibos_build")
     return os.path.join(named, "filters") if isinstance(named, str) and os.access(named, os.W_OK) else None
 
 
@@ -54,7 +54,6 @@ def configure_tracer(tracer: Tracer, *, traced: bool) -> None:
     notified: list[int] = []
     continued: list[int] = []
     paths: dict[int, int] = {}
-    descriptors: dict[int, int] = {}
     for number, row in TABLE.items():
         if number >= 1024:
             continue
@@ -67,6 +66,4 @@ def configure_tracer(tracer: Tracer, *, traced: bool) -> None:
         path = _argument(row, ("UserPath", "OptionalUserPath"))
         if path is not None:
             paths[number] = path
-        if row.route is Route.NOTIFY and _argument(row, ("Fd",)) == 0:
-            descriptors[number] = 0
-    tracer.configure(notified, continued, paths, descriptors)
+    tracer.configure(notified, continued, paths)

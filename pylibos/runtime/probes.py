@@ -14,9 +14,10 @@ import signal
 import struct
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from pylibos.abi.record import record
 
 NR_LANDLOCK_CREATE_RULESET: Final = 444
 NR_SECCOMP: Final = 317
@@ -34,7 +35,7 @@ MINIMUM_KERNEL: Final = (5, 19)
 SYNC_WAKE_UP_KERNEL: Final = (6, 6)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Finding:
     """One line of the report. essential: without it nothing runs. remedy: what to do when ok is false, or nothing."""
 
@@ -139,7 +140,7 @@ def namespace_remedy() -> str:
 def shim_finding() -> Finding:
     """Whether the compiled part is there and loads."""
     try:
-        from pylibos.tracer import _shim  # noqa: F401
+        from pylibos.tracer import native  # noqa: F401
     except ImportError as error:
         return Finding("C shim", False, str(error), True, "run ./scripts/pylibos once (it compiles), or install with pip install .")
     return Finding("C shim", True, "compiled", True)

@@ -140,7 +140,6 @@ class Supervisor:
             thread.prefetched_path = self.tracer.path(fields[15])
         else:
             thread.prefetched_path = None
-        thread.prefetched_identity = fields[17:20] if fields[16] else None
         number = fields[5]
         outcome = dispatch(thread, number, fields[6:12])
         if isinstance(outcome, int):
@@ -195,7 +194,6 @@ class Supervisor:
             thread.prefetched_path = self.tracer.path(fields[15])
         else:
             thread.prefetched_path = None
-        thread.prefetched_identity = fields[17:20] if fields[16] else None
         outcome = dispatch(thread, number, fields[6:12])
         task.call = (number, fields[6:12])
         self.finish_traced(tid, task, outcome)

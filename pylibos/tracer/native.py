@@ -19,7 +19,7 @@ MODULE = "pylibos.tracer._shim"
 FILE = "_shim.abi3.so"
 
 
-class ShimMissing(Exception):  # noqa: N818 - says what is wrong, as the CLI prints it
+class ShimMissing(ImportError):  # noqa: N818 - says what is wrong, as the CLI prints it
     """The C parts are not compiled."""
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from dataclasses import dataclass
 
+from pylibos.abi.record import record
 from pylibos.tracer.native import ffi, lib
 
 CLONE_NEWNS = 0x00020000
@@ -35,7 +35,7 @@ class SpawnError(Exception):
     """The init process could not be started; the text says at which step."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Walls:
     """What surrounds the picoprocesses besides seccomp."""
 
@@ -46,7 +46,7 @@ class Walls:
     user: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Init:
     """The running init process: it has reported that it waits for the supervisor to attach."""
 

@@ -44,11 +44,11 @@ R8: Final = 9
 R9: Final = 8
 NO_PATH: Final = 0xFFFFFFFFFFFFFFFF
 
-_FIELDS = struct.Struct("<20Q")
+_FIELDS = struct.Struct("<16Q")
 _REGISTERS = struct.Struct("<27Q")
 
 Fields = tuple[int, ...]
-"""kind, tid, detail, value, id, number, argument 0..5, instruction, stack, path address, path size, identity, device, inode, mode."""
+"""kind, tid, detail, value, id, number, argument 0..5, instruction, stack, path address, path size."""
 
 
 class TracerError(Exception):
@@ -69,9 +69,7 @@ class Tracer:
         self._registers = ffi.new("uint64_t[27]")
         self._register_buffer = ffi.buffer(self._registers)
 
-    def configure(
-        self, notified: Iterable[int], continued: Iterable[int], paths: dict[int, int], descriptors: dict[int, int]
-    ) -> None:
+    def configure(self, notified: Iterable[int], continued: Iterable[int], paths: dict[int, int]) -> None:
         """Fill the loop's tables: calls answered by notification alone, traced calls to continue unseen, arguments to prefetch."""
         for number in notified:
             self._loop.notified_only[number] = 1
@@ -79,8 +77,6 @@ class Tracer:
             self._loop.traced_action[number] = 1
         for number, index in paths.items():
             self._loop.path_argument[number] = index + 1
-        for number, index in descriptors.items():
-            self._loop.descriptor_argument[number] = index + 1
 
     def protect(self, passage: int) -> None:
         """Answer EBADF to traced calls that would close, replace or read this descriptor number."""

@@ -310,16 +310,15 @@ def scratch() -> Iterator[bytes]:
 def make_guest(kind: str, lower: bytes) -> Guest:
     if kind == "tmpfs":
         guest = Guest([(b"/", "tmpfs", None)], [(lower, Mode.RO)], os.getuid(), os.getgid())
-        copy_in(guest, lower, b"")
+        copy_in(guest, lower, b"", {})
         return guest
     if kind == "cow":
         return Guest([(b"/", "cow", lower)], [(lower, Mode.RO)], os.getuid(), os.getgid())
     return Guest([(b"/", "rw", lower)], [(lower, Mode.RW)], os.getuid(), os.getgid())
 
 
-def copy_in(guest: Guest, lower: bytes, where: bytes) -> None:
-    """Build the starting tree through system calls."""
-    seen: dict[int, bytes] = {}
+def copy_in(guest: Guest, lower: bytes, where: bytes, seen: dict[int, bytes]) -> None:
+    """Build the starting tree through system calls. seen: inode number -> path of the files made already."""
     for name in sorted(os.listdir(lower + where + b"/")):
         here = where + b"/" + name
         record = os.lstat(lower + here)
@@ -327,7 +326,7 @@ def copy_in(guest: Guest, lower: bytes, where: bytes) -> None:
             result = guest.call("link", seen[record.st_ino], here)
         elif stat.S_ISDIR(record.st_mode):
             result = guest.call("mkdir", here, record.st_mode & 0o7777)
-            copy_in(guest, lower, here)
+            copy_in(guest, lower, here, seen)
         elif stat.S_ISLNK(record.st_mode):
             result = guest.call("symlink", os.readlink(lower + here), here)
         else:

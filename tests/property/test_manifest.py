@@ -119,7 +119,7 @@ def model(rules: dict[bytes, tuple[Mode, bool]], protections: list[tuple[bytes, 
 
 
 @given(RULES, PATTERNS, PATHS)
-@settings(max_examples=600)
+@settings(max_examples=1500)
 def test_policy_never_allows_more_than_the_model(
     rule_list: list[tuple[bytes, Mode, bool]], protections: list[tuple[bytes, bool, bool]], path: bytes
 ) -> None:

@@ -14,13 +14,22 @@ from pylibos.emulation.process.shebang import parse_shebang
 PATTERN = re.compile(rb"#![ \t]*([^ \t\n]+)(?:[ \t]+([^\n]*?))?[ \t]*\n")
 
 
+def parse(line: bytes) -> tuple[bytes, bytes | None] | None:
+    """The parsed line; None for ENOEXEC, the only error there may be."""
+    try:
+        return parse_shebang(line)
+    except SyscallError as error:
+        if error.errno is not Errno.ENOEXEC:
+            raise
+        return None
+
+
 @given(st.binary(max_size=400))
 def test_any_bytes_give_a_pair_or_enoexec(tail: bytes) -> None:
-    try:
-        name, argument = parse_shebang(b"#!" + tail)
-    except SyscallError as error:
-        assert error.errno is Errno.ENOEXEC
+    parsed = parse(b"#!" + tail)
+    if parsed is None:
         return
+    name, argument = parsed
     assert not set(name) & set(b"\0 \t\n")
     assert len(name) < 256
     if argument is not None:
@@ -33,10 +42,4 @@ def test_any_bytes_give_a_pair_or_enoexec(tail: bytes) -> None:
 def test_short_lines_follow_the_rule(text: str) -> None:
     line = b"#!" + text.encode() + b"\n"
     match = PATTERN.fullmatch(line)
-    if match is None:
-        try:
-            parse_shebang(line)
-        except SyscallError:
-            return
-        raise AssertionError("accepted a line without a name")
-    assert parse_shebang(line + b"echo\n") == (match[1], match[2] or None)
+    assert parse(line + b"echo\n") == (None if match is None else (match[1], match[2] or None))

@@ -44,8 +44,9 @@ if TYPE_CHECKING:
     from pylibos.emulation.config_manager.registry import Key
     from pylibos.emulation.executive import Executive
     from pylibos.emulation.object_manager.manager import ObjectManager
+    from pylibos.emulation.process.process import Process
     from pylibos.emulation.process.thread import Thread
-    from pylibos.monitor.host_abi import HostABI, HostStream, StreamAttributes
+    from pylibos.monitor.host_abi import HostABI, HostStream, ProcessUsage, StreamAttributes
 
 
 PTS_MAJORS: Final = range(136, 144)
@@ -66,6 +67,17 @@ class DeviceVolume(SyntheticVolume):
         self.terminals: _Terminals | None = None
         self.console_streams: list[bytes] = []
         """Those of console:0..2 that are terminals."""
+
+    def terminal_of(self, process: Process, usage: ProcessUsage) -> int:
+        """Device number of a process's controlling terminal, 0 without one.
+
+        The sandbox's first session has the console, as it would have without a sandbox; the host kernel does not know that, because
+        guests get a session of their own there.
+        """
+        if usage.terminal or self.terminal is None:
+            return usage.terminal
+        first = process.executive.processes.init
+        return self.terminal.rdev if first is not None and process.sid == first.sid else 0
 
     def open_host(self, uri: bytes, flags: int, node: Inode | None) -> HostStream:
         """Open a host device for the guest's flags and let descriptors of it be recognised as node."""
@@ -91,6 +103,7 @@ def create_devfs(executive: Executive) -> DeviceVolume:
     terminals = volume.terminals = _Terminals(volume, executive)
     pts = SyntheticDirectory(volume, terminals.lookup, terminals.names, 0o755)
     root.add(b"pts", pts)
+    terminals.directory = pts
     volume.master = DeviceNode(volume, 5, 2, _opener(volume, "ptmx", b"ptmx"), 0o666)
     pts.add(b"ptmx", volume.master)
     _recognise_standard_streams(volume, root, pts)
@@ -146,7 +159,7 @@ def _open_null(volume: DeviceVolume, _thread: Thread, name: bytes, flags: int) -
 
 def _open_terminal(volume: DeviceVolume, thread: Thread, _name: bytes, flags: int) -> HostStream:
     """The caller's controlling terminal: the console, or a pseudo terminal of the sandbox."""
-    terminal = volume.host.process_usage(thread.process.host_pid).terminal
+    terminal = volume.terminal_of(thread.process, volume.host.process_usage(thread.process.host_pid))
     if volume.terminal is not None and terminal == volume.terminal.rdev:
         return _open_console(volume, thread, b"", flags)
     if terminal and volume.terminals is not None:
@@ -187,11 +200,12 @@ _DRIVERS: Final = {
 class _Terminals:
     """The changing names of pts: slaves of the masters that guests of this sandbox hold right now (rarely looked at, never cached)."""
 
-    __slots__ = ("executive", "volume")
+    __slots__ = ("directory", "executive", "volume")
 
     def __init__(self, volume: DeviceVolume, executive: Executive) -> None:
         self.volume = volume
         self.executive = executive
+        self.directory: Inode | None = None
 
     def lookup(self, name: bytes, thread: Thread | None) -> DeviceNode | None:
         if not name.isdigit() or len(name) > 7:
@@ -202,6 +216,7 @@ class _Terminals:
                 opener = self._opener(uri)
                 node = DeviceNode(self.volume, 136, 0, opener, 0o620, number=slave.inode, uid=0 if who is None else who.euid, gid=5)
                 node.device, node.rdev = slave.device, slave.rdev
+                node.parent, node.name = self.directory, b"%d" % int(name)
                 self.volume.registry[slave.device, slave.inode] = node
                 return node
         return None

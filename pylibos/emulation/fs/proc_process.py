@@ -36,6 +36,8 @@ _FD_CODES: Final = 256
 _FDINFO_CODES: Final = 1 << 23
 
 COMM_MAX: Final = 15
+ADJUSTMENTS_MAX: Final = 4096
+"""Numbers kept for oom_score_adj before they are forgotten: a bound, the number has no effect."""
 
 
 class Subject(NamedTuple):
@@ -57,6 +59,11 @@ class Subject(NamedTuple):
         if thread is None:
             raise SyscallError(Errno.ESRCH)
         return thread
+
+    def present(self) -> None:
+        """Raise ENOENT for a zombie: its directory, root and program have gone already."""
+        if self.thread() is None:
+            raise SyscallError(Errno.ENOENT)
 
     def number(self, code: int) -> int:
         """Inode number of one entry."""
@@ -117,7 +124,7 @@ FILES: Final[dict[bytes, File]] = {
     b"cgroup": File(_constant(b"0::/\n")),
     b"cpuset": File(_constant(b"/\n")),
     b"oom_score": File(_constant(b"0\n")),
-    b"oom_score_adj": File(_constant(b"0\n"), 0o644, _accept),
+    b"oom_score_adj": File(_constant(b"0\n"), 0o644, _accept),  # replaced by ProcessDirectories, which keeps the number
     b"oom_adj": File(_constant(b"0\n"), 0o644, _accept),
     b"loginuid": File(_constant(b"4294967295"), 0o644, _accept),
     b"sessionid": File(_constant(b"4294967295")),
@@ -172,10 +179,12 @@ class DescriptorInode(SyntheticInode):
 class ProcessDirectories:
     """Makes the directories of one proc volume. ``network``: the shared net directory, once procfs has made it."""
 
-    __slots__ = ("network", "volume")
+    __slots__ = ("_adjustments", "network", "volume")
 
     def __init__(self, volume: SyntheticVolume) -> None:
         self.volume = volume
+        self._adjustments: dict[int, tuple[int, int]] = {}
+        """oom_score_adj by pid: (start of the process, number)."""
         self.network: Inode | None = None
 
     # -- /proc/PID and task/TID --------------------------------------------------------------------------------------------
@@ -197,6 +206,8 @@ class ProcessDirectories:
         number = subject.number(_CODES.get(name, 255))
         owner = _owner(process)
         volume = self.volume
+        if name == b"oom_score_adj":
+            return self._adjustment(process, number)
         if row is not None:
             return self._file(subject, row, number)
         if name == b"fd":
@@ -228,6 +239,29 @@ class ProcessDirectories:
 
         return SyntheticFile(self.volume, render, None if write is None else take, row.mode, number, *_owner(process))
 
+    def _adjustment(self, process: Process, number: int) -> SyntheticFile:
+        """oom_score_adj: kept and told, inherited from the parent; nothing acts on it."""
+        kept = self._adjustments
+
+        def render(_reader: Thread) -> bytes:
+            current: Process | None = process
+            while current is not None:
+                start, value = kept.get(current.pid, (-1, 0))
+                if start == current.start_ns:
+                    return b"%d\n" % value
+                current = current.parent
+            return b"0\n"
+
+        def write(_writer: Thread, data: bytes) -> None:
+            text = data.strip(b" \n\0")
+            if not text.removeprefix(b"-").isdigit() or len(text) > 6 or not -1000 <= int(text) <= 1000:
+                raise SyscallError(Errno.EINVAL)
+            if len(kept) > ADJUSTMENTS_MAX:
+                kept.clear()
+            kept[process.pid] = (process.start_ns, int(text))
+
+        return SyntheticFile(self.volume, render, write, 0o644, number, *_owner(process))
+
     def _task_lookup(self, process: Process) -> Callable[[bytes, Thread | None], Inode | None]:
         def lookup(name: bytes, _thread: Thread | None) -> Inode | None:
             task = process.threads.get(decimal(name))
@@ -247,7 +281,7 @@ class ProcessDirectories:
         process = subject.process
 
         def target() -> Inode:
-            subject.live()
+            subject.present()
             return process.fs.cwd if name == b"cwd" else process.fs.root
 
         def text(reader: Thread) -> bytes:
@@ -263,7 +297,7 @@ class ProcessDirectories:
         process = subject.process
 
         def text(_reader: Thread) -> bytes:
-            subject.live()
+            subject.present()
             if not process.executable_path:
                 raise SyscallError(Errno.ENOENT)
             return process.executable_path

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pylibos.abi.files import device_major, device_minor
+from pylibos.emulation.fs.devfs import DeviceVolume
 from pylibos.emulation.fs.inode import Inode, Volume, path_of
 from pylibos.monitor.host_abi import HostError
 
@@ -64,14 +65,14 @@ def comm_of(process: Process, thread: Thread | None) -> bytes:
 def stat(reader: Thread, process: Process, thread: Thread | None) -> bytes:
     """The 52 fields of stat."""
     usage = usage_of(process)
-    foreground = process.executive.processes.guest_pid(usage.foreground_group)
+    terminal, foreground = _terminal(process, usage)
     identifier = process.pid if thread is None else thread.tid
     fields = (
         process.parent_pid,
         process.pgid,
         process.sid,
-        usage.terminal,
-        -1 if foreground is None else foreground,
+        terminal,
+        foreground,
         0x400000,  # flags: PF_RANDOMIZE, which every program has
         usage.minor_faults,
         0,
@@ -97,6 +98,18 @@ def stat(reader: Thread, process: Process, thread: Thread | None) -> bytes:
     )
     head = b"%d (%b) %b " % (identifier, comm_of(process, thread), state_of(reader, process, usage, thread).encode())
     return head + b" ".join(b"%d" % field for field in fields) + b"\n"
+
+
+def _terminal(process: Process, usage: ProcessUsage) -> tuple[int, int]:
+    """(tty_nr, tpgid): the controlling terminal and its foreground process group, 0 and -1 without one."""
+    if usage.terminal:
+        foreground = process.executive.processes.guest_pid(usage.foreground_group)
+        return usage.terminal, -1 if foreground is None else foreground
+    for volume in process.executive.files.mounts:
+        if isinstance(volume, DeviceVolume):
+            console = volume.terminal_of(process, usage)
+            return console, process.pgid if console else -1
+    return 0, -1
 
 
 def statm(_reader: Thread, process: Process, _thread: Thread | None) -> bytes:

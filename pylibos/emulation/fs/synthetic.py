@@ -21,11 +21,11 @@ next (SyntheticVolume.drain), so a guest reads its own writes. Opening for writi
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pylibos.abi.errno import Errno
 from pylibos.abi.files import S_IFBLK, S_IFCHR, S_IFREG, make_device
+from pylibos.abi.record import mutable_record
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.fs.inode import Directory, Entry, Inode, Location, Symlink, Volume
 from pylibos.monitor.host_abi import Access, Create
@@ -72,7 +72,7 @@ class SyntheticVolume(Volume):
             self.host.stream_close(self.pending.pop(0).stream)
 
 
-@dataclass(slots=True)
+@mutable_record
 class PendingWrite:
     """A stream a guest may write to, and who gets the bytes. done: bytes already handed over."""
 
@@ -157,6 +157,10 @@ class SyntheticDirectory(Directory):
                 inode.parent = self
                 inode.name = name
         return inode
+
+    def make(self, name: bytes, mode: int, uid: int, gid: int, rdev: int = 0, target: bytes = b"") -> Inode:
+        """Names that come and go by themselves cannot be made: ENOENT, as /proc has it."""
+        raise SyscallError(Errno.ENOENT)
 
     def read_entries(self, thread: Thread | None) -> list[Entry]:
         found = [Entry(name, inode.number, inode.mode >> 12) for name, inode in self.entries.items()]

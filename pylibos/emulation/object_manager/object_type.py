@@ -11,9 +11,9 @@ A temporary object loses its name with its last handle; a permanent one keeps it
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pylibos.abi.record import record
 from pylibos.emulation.object_manager.access import AccessMask, GenericMapping
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ DEFAULT_MAPPING = GenericMapping(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Operations:
     """The operation table of a type."""
 
@@ -47,7 +47,7 @@ class Operations:
     """One line about the body for `pylibos objects`."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ObjectType:
     """A kind of object. ``valid_access``: rights that may be granted at all."""
 
@@ -57,7 +57,7 @@ class ObjectType:
     valid_access: int = AccessMask.STANDARD_RIGHTS_REQUIRED | AccessMask.SYNCHRONIZE | 0xFFFF
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SecurityDescriptor:
     """Owner, group and a Unix-style mode: who may do what, in the guest's own ids.
 

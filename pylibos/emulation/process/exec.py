@@ -32,6 +32,19 @@ _images: Final = ImageCache()
 """Shared by all sandboxes of this process: a pure function of file contents."""
 
 _EXECUTE: Final = 1
+_S_IFMT: Final = 0o170000
+_S_IFREG: Final = 0o100000
+
+
+class Program:
+    """A file to be executed, opened: its stream, its name for /proc/PID/exe and its size in bytes."""
+
+    __slots__ = ("path", "size", "stream")
+
+    def __init__(self, stream: HostStream, path: bytes, size: int) -> None:
+        self.stream = stream
+        self.path = path
+        self.size = size
 
 
 def plan_execution(thread: Thread, directory: int, path: bytes, *, follow: bool, empty_path: bool) -> ExecPlan:
@@ -39,96 +52,99 @@ def plan_execution(thread: Thread, directory: int, path: bytes, *, follow: bool,
 
     Raises SyscallError: ENOENT, EACCES, ENOEXEC, ELOOP, ELIBBAD, EBADF, ENOTDIR.
     """
-    inode, name = _find(thread, directory, path, follow, empty_path)
-    comm = b"" if path else inode.name
+    host = thread.executive.host
+    program, name, comm = _first(thread, directory, path, follow, empty_path)
     prefix: list[bytes] | None = None
     script = name
     for _ in range(REWRITES_MAX + 1):
-        stream = open_program(thread, inode)
         try:
-            header = thread.executive.host.stream_read(stream, 0, HEADER_SIZE)
+            header = host.stream_read(program.stream, 0, HEADER_SIZE)
             if not header.startswith(b"#!"):
-                return _elf_plan(thread, inode, stream, header, name, prefix, comm)
+                return _elf_plan(thread, program, header, name, prefix, comm)
             interpreter, argument = parse_shebang(header)
         except BaseException:
-            thread.executive.host.stream_close(stream)
+            host.stream_close(program.stream)
             raise
-        thread.executive.host.stream_close(stream)
+        host.stream_close(program.stream)
         prefix = [interpreter] + ([] if argument is None else [argument]) + [script] + ([] if prefix is None else prefix[1:])
         script = interpreter
         # The kernel takes an empty name (a line of blanks) for the current directory, which is not a regular file.
-        inode = thread.executive.files.find(thread, None, interpreter or b".")
+        program = open_program(thread, thread.executive.files.find(thread, None, interpreter or b"."))
+    host.stream_close(program.stream)
     raise SyscallError(Errno.ELOOP)
 
 
-def _find(thread: Thread, directory: int, path: bytes, follow: bool, empty_path: bool) -> tuple[Inode, bytes]:
-    """(inode, the name the kernel would give the program: AT_EXECFN)."""
+def _first(thread: Thread, directory: int, path: bytes, follow: bool, empty_path: bool) -> tuple[Program, bytes, bytes]:
+    """(the file named by execve itself, the name the kernel gives it: AT_EXECFN, its comm or empty)."""
     executive = thread.executive
-    base = None
-    name = path
-    if directory != AT_FDCWD and path[:1] != b"/":
-        if not path and not empty_path:
-            raise SyscallError(Errno.ENOENT)
-        opened = executive.io.inode_of(thread, directory)
-        if opened is None:
-            raise SyscallError(Errno.EACCES if not path else Errno.ENOTDIR)
-        if not path:
-            return opened, b"/dev/fd/%d" % directory
-        base = opened
-        name = b"/dev/fd/%d/%s" % (directory, path)
-    elif not path:
+    if not path:
         if not empty_path:
             raise SyscallError(Errno.ENOENT)
-        raise SyscallError(Errno.EACCES)  # the current directory: not a regular file
+        if directory == AT_FDCWD:
+            raise SyscallError(Errno.EACCES)  # the current directory: not a regular file
+        name = b"/dev/fd/%d" % directory
+        inode = executive.io.inode_of(thread, directory)
+        if inode is None:
+            return _open_foreign(thread, directory), name, name.rpartition(b"/")[2]
+        return open_program(thread, inode), name, inode.name
+    base = executive.io.base(thread, directory, path)
     inode = executive.files.find(thread, base, path, follow)
     if inode.is_symlink:
         raise SyscallError(Errno.ELOOP)
-    return inode, name
+    return open_program(thread, inode), path if base is None else b"/dev/fd/%d/%s" % (directory, path), b""
 
 
-def open_program(thread: Thread, inode: Inode) -> HostStream:
-    """A stream of a regular file the caller may execute. Raises EACCES."""
+def open_program(thread: Thread, inode: Inode) -> Program:
+    """Open a regular file of the view that the caller may execute. Raises EACCES."""
     if not inode.is_regular or inode.volume.no_exec or not permitted(inode, thread.process.credentials, _EXECUTE):
         raise SyscallError(Errno.EACCES)
-    return inode.open_stream(thread, Access.READ | Access.EXECUTE, Create.OPEN)
+    stream = inode.open_stream(thread, Access.READ | Access.EXECUTE, Create.OPEN)
+    inode.stat_record()  # brings size up to date where native writers may have changed it
+    return Program(stream, thread.executive.files.path_of(inode, thread.process.fs), inode.size)
 
 
-def _elf_plan(
-    thread: Thread, inode: Inode, stream: HostStream, header: bytes, name: bytes, prefix: list[bytes] | None, comm: bytes
-) -> ExecPlan:
-    image = _image(thread, inode, stream, header)
-    interpreter = None if image.interpreter is None else _interpreter(thread, image.interpreter)
+def _open_foreign(thread: Thread, descriptor: int) -> Program:
+    """Open what a guest descriptor refers to when it is nothing of the view: a memfd. Raises EACCES for everything else."""
+    host = thread.executive.host
+    attributes = host.descriptor_attributes(thread.host_tid, descriptor)
+    if attributes.mode & _S_IFMT != _S_IFREG or not attributes.mode & 0o111:
+        raise SyscallError(Errno.EACCES)
+    path = host.descriptor_name(thread.host_tid, descriptor)
+    return Program(host.stream_open(b"guest:%d/%d" % (thread.host_tid, descriptor), Access.READ), path, attributes.size)
+
+
+def _elf_plan(thread: Thread, program: Program, header: bytes, name: bytes, prefix: list[bytes] | None, comm: bytes) -> ExecPlan:
+    image = _image(thread, program, header)
     return ExecPlan(
         name,
-        image.plan(stream),
-        interpreter,
+        image.plan(program.stream),
+        None if image.interpreter is None else _interpreter(thread, image.interpreter),
         prefix,
         image.executable_stack,
         comm,
-        thread.executive.files.path_of(inode, thread.process.fs),
+        program.path,
         thread.process.credentials.for_exec(),
     )
 
 
-def _image(thread: Thread, inode: Inode, stream: HostStream, header: bytes) -> ElfImage:
+def _image(thread: Thread, program: Program, header: bytes) -> ElfImage:
     host = thread.executive.host
-    inode.stat_record()  # brings size up to date where native writers may have changed it
-    return _images.image(header, lambda offset, size: host.stream_read(stream, offset, size), inode.size)
+    return _images.image(header, lambda offset, size: host.stream_read(program.stream, offset, size), program.size)
 
 
 def _interpreter(thread: Thread, path: bytes) -> ImagePlan:
     """The dynamic linker of an image. Raises ENOENT, EACCES; ELIBBAD when it is no ELF image itself."""
-    inode = thread.executive.files.find(thread, None, path)
-    stream = open_program(thread, inode)
+    host = thread.executive.host
+    program = open_program(thread, thread.executive.files.find(thread, None, path))
     try:
-        header = thread.executive.host.stream_read(stream, 0, HEADER_SIZE)
+        header = host.stream_read(program.stream, 0, HEADER_SIZE)
         try:
-            image = _image(thread, inode, stream, header)
+            image = _image(thread, program, header)
         except SyscallError as error:
             if error.errno == Errno.ENOEXEC:
                 raise SyscallError(Errno.ELIBBAD) from None
             raise
     except BaseException:
-        thread.executive.host.stream_close(stream)
+        host.stream_close(program.stream)
         raise
-    return image.plan(stream)
+    return image.plan(program.stream)

@@ -11,10 +11,10 @@ Source: WDK/SDK CreateJobObject, JOBOBJECT_EXTENDED_LIMIT_INFORMATION, JOBOBJECT
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pylibos.abi.ntstatus import NtStatus
+from pylibos.abi.record import record
 from pylibos.emulation.object_manager.dispatcher import DispatcherObject
 from pylibos.emulation.object_manager.errors import StatusError
 from pylibos.monitor.host_abi import HostError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SIGKILL: Final = 9
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class JobLimits:
     """Limits; None is without limit. Times in ns of processor time, memory in bytes of virtual size."""
 

@@ -26,7 +26,6 @@ class Thread:
         "host_tid",
         "memory",
         "prefetched_address",
-        "prefetched_identity",
         "prefetched_path",
         "process",
         "robust_list",
@@ -46,7 +45,6 @@ class Thread:
         self.prefetched_path: bytes | None = None
         """A path the engine has already copied in with the notification, for the argument equal to prefetched_address; used once."""
         self.prefetched_address = 0
-        self.prefetched_identity: tuple[int, ...] | None = None
         """(device, inode, mode) of the call's first descriptor argument, when the receive loop identified it."""
 
     @property

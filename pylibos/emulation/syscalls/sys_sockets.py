@@ -78,32 +78,41 @@ def sys_socket(thread: Thread, domain: Int, kind: Int, protocol: Int) -> Forward
     raise SyscallError(Errno.EAFNOSUPPORT)
 
 
+_PAIRS: Final = {c.SOCK_STREAM: b"unix:stream", c.SOCK_DGRAM: b"unix:dgram", c.SOCK_RAW: b"unix:dgram", c.SOCK_SEQPACKET: b"unix:seqpacket"}
+
+
 @syscall(
     "socketpair",
     number=53,
-    route=Route.TRACE,
+    route=Route.NOTIFY,
     support=Support.PARTIAL,
-    note="a datagram pair is made of SOCK_SEQPACKET sockets unless the sandbox is isolated",
+    note="a datagram pair is made of SOCK_SEQPACKET sockets unless the sandbox is isolated; SO_PEERCRED shows the supervisor",
 )
-def sys_socketpair(thread: Thread, domain: Int, kind: Int, protocol: Int, pair: OutPtr[bytes]) -> Forward | None:
-    """socketpair(2). Compare Linux net/socket.c:__sys_socketpair(). Raises: EAFNOSUPPORT, EOPNOTSUPP not AF_UNIX; EINVAL; EFAULT."""
+def sys_socketpair(thread: Thread, domain: Int, kind: Int, protocol: Int, pair: OutPtr[bytes]) -> None:
+    """socketpair(2): made by the host, installed here, because a datagram pair may have to be of another type.
+
+    Compare Linux net/socket.c:__sys_socketpair(). Raises: EAFNOSUPPORT; EOPNOTSUPP internet; ESOCKTNOSUPPORT; EPROTONOSUPPORT;
+    EINVAL; EFAULT; EMFILE (the first descriptor then stays open).
+    """
     base = _socket_type(kind)
     if domain != c.AF_UNIX:
         raise SyscallError(Errno.EOPNOTSUPP if domain in (c.AF_INET, c.AF_INET6) else Errno.EAFNOSUPPORT)
-    if base in (c.SOCK_STREAM, c.SOCK_SEQPACKET) or _isolated(thread):
-        return FORWARD
-    if base != c.SOCK_DGRAM:
+    uri = _PAIRS.get(base)
+    if uri is None:
         raise SyscallError(Errno.ESOCKTNOSUPPORT)
+    if protocol not in (0, c.AF_UNIX):
+        raise SyscallError(Errno.EPROTONOSUPPORT)
+    if uri == b"unix:dgram" and not _isolated(thread):
+        uri = b"unix:seqpacket"
     host = thread.executive.host
     pair.write(bytes(8))  # a bad pointer fails before descriptors exist
-    streams = host.stream_open_pair(b"unix:seqpacket", Create.NONBLOCK if kind & c.SOCK_NONBLOCK else Create.OPEN)
+    streams = host.stream_open_pair(uri, Create.NONBLOCK if kind & c.SOCK_NONBLOCK else Create.OPEN)
     try:
         numbers = [host.descriptor_install(thread.host_tid, stream, bool(kind & c.SOCK_CLOEXEC)) for stream in streams]
     finally:
         for stream in streams:
             host.stream_close(stream)
     pair.write(struct.pack("<2i", *numbers))
-    return None
 
 
 # -- names of sockets -------------------------------------------------------------------------------------------------------

@@ -13,12 +13,12 @@ from __future__ import annotations
 import enum
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import FunctionType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pylibos.abi.errno import Errno
 from pylibos.abi.filter_rules import ARGUMENT_COUNT, Alternatives
+from pylibos.abi.record import mutable_record
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.outcome import FORWARD
 from pylibos.emulation.syscalls.params import Decode, decoder_of
@@ -66,7 +66,7 @@ class Restart(enum.IntEnum):
     """ERESTARTNOHAND: re-issued only when no handler ran."""
 
 
-@dataclass(slots=True)
+@mutable_record
 class SyscallRow:
     """One call. ``note`` says what is missing (PARTIAL) or why (forwarded, refused); ``errno`` is what a refusal answers.
 
@@ -200,17 +200,35 @@ def _refusal(errno: Errno) -> Entry:
 
 def _checked_entry(number: int, alternatives: Alternatives, errno: Errno) -> Entry:
     """Apply the same checks the filter applied: under the ptrace engine every call comes here first."""
+    first = alternatives[0][0]
+    if all(len(checks) == 1 and checks[0][::2] == first[::2] for checks in alternatives):
+        return _listed_entry(number, first.argument, first.mask, frozenset(checks[0].value for checks in alternatives), errno)
 
     def entry(thread: Thread, args: tuple[int, ...]) -> Any:
         for checks in alternatives:
             if all(check.holds(args) for check in checks):
                 return FORWARD
-        other = _FALLBACKS.get(number)
-        if other is None:
-            raise SyscallError(errno)
-        return other[2](thread, args)
+        return _fall_back(number, errno, thread, args)
 
     return entry
+
+
+def _listed_entry(number: int, argument: int, mask: int, values: frozenset[int], errno: Errno) -> Entry:
+    """The common case, one argument with a list of values (fcntl has 16), as one look-up."""
+
+    def entry(thread: Thread, args: tuple[int, ...]) -> Any:
+        if args[argument] & mask in values:
+            return FORWARD
+        return _fall_back(number, errno, thread, args)
+
+    return entry
+
+
+def _fall_back(number: int, errno: Errno, thread: Thread, args: tuple[int, ...]) -> Any:
+    other = _FALLBACKS.get(number)
+    if other is None:
+        raise SyscallError(errno)
+    return other[2](thread, args)
 
 
 def build_entry(name: str, function: Callable[..., Any]) -> Entry:

@@ -1,4 +1,4 @@
-"""The three hosts the contract is tested on: Linux with openat2, Linux where a container denies it, and the one in memory."""
+"""The hosts the contract is tested on: Linux with openat2, where a container denies it, with the compiled shim, and the one in memory."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
+import pytest
+
+from pylibos.abi.errno import Errno
 from pylibos.monitor.fake_guests import FakeGuest
 from pylibos.monitor.fake_host import FakeHost
 from pylibos.monitor.globs import Pattern
 from pylibos.monitor.host_abi import Access, Create, HostABI, HostError, HostStream
 from pylibos.monitor.linux_host import LinuxHost, close_host
+from pylibos.monitor.native import Native
 from pylibos.monitor.native_ctypes import CtypesNative
 from pylibos.monitor.policy import Mode, Policy, Protection, Rule
 
-KINDS = ("linux", "linux-without-openat2", "memory")
+KINDS = ("linux", "linux-without-openat2", "linux-with-shim", "memory")
 
 
 class OldNative(CtypesNative):
@@ -26,6 +31,13 @@ class OldNative(CtypesNative):
 
     def openat2(self, directory: int, path: bytes, flags: int, mode: int, resolve: int) -> int:
         raise HostError(38)
+
+
+def native_of(kind: str) -> Native:
+    """The kernel calls of one kind of Linux host; skips the test when they are not compiled."""
+    if kind == "linux-with-shim":
+        return cast("Native", pytest.importorskip("pylibos.runtime.native", exc_type=ImportError).ShimNative())
+    return OldNative() if kind == "linux-without-openat2" else CtypesNative()
 
 
 class LoopRecorder:
@@ -91,7 +103,7 @@ def make_host(kind: str, directory: Path) -> Iterator[Setup]:
     for path in (fixed + b"/file", outside + b"/file", base + b"/denied", base + b"/hidden"):
         Path(os.fsdecode(path)).write_bytes(b"content")
     loop = LoopRecorder()
-    native = OldNative() if kind == "linux-without-openat2" else CtypesNative()
+    native = native_of(kind)
     installed: list[int] = []
 
     def install(_tid: int, descriptor: int, close_on_exec: bool) -> int:
@@ -115,4 +127,25 @@ def _filled(host: HostABI, uri: bytes) -> HostStream:
 
     stream = host.stream_open(uri, Access.READ_WRITE, Create.CREATE, 0o644)
     host.stream_write(stream, 0, b"content")
+    return stream
+
+
+class fails:  # noqa: N801 - reads as a statement
+    """with fails(Errno.X): the block raises HostError(X)."""
+
+    def __init__(self, errno: Errno) -> None:
+        self.errno = errno
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _traceback: object) -> bool:
+        assert isinstance(error, HostError), f"{self.errno!r} expected, got {error!r}"
+        assert Errno(error.errno) is self.errno
+        return True
+
+
+def make(setup: Setup, name: bytes, content: bytes = b"content", mode: int = 0o644) -> HostStream:
+    stream = setup.host.stream_open(setup.file(name), Access.READ_WRITE, Create.CREATE | Create.EXCLUSIVE, mode)
+    setup.host.stream_write(stream, 0, content)
     return stream

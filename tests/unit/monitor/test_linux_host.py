@@ -193,9 +193,13 @@ def test_sealing_only_where_asked(host: LinuxHost, name: bytes, sealable: bool) 
 
 def test_process_names_that_look_like_fields(host: LinuxHost, tmp_path: Path) -> None:
     program = tmp_path / ") R 1 (x"
-    program.write_bytes(Path("/bin/sleep").read_bytes())
+    program.write_bytes(Path("/bin/cat").read_bytes())
     program.chmod(0o755)
-    with subprocess.Popen([str(program), "1000"]) as child:
+    with subprocess.Popen([str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(b"ready\n")
+        assert child.stdout.readline() == b"ready\n"
         usage = host.process_usage(child.pid)
         child.kill()
     assert usage.thread_count == 1

@@ -125,6 +125,13 @@ def test_a_grant_lifts_default_patterns_from_itself_only() -> None:
     assert answer(whole, Operation.READ, b"/home/u/.ssh/id_rsa") == 0
 
 
+def test_a_grant_lifts_no_pattern_of_a_policy_file_that_matches_as_well() -> None:
+    patterns = [protection(b"/a", default=True), protection(b"/a", hidden=False)]
+    policy = Policy([Rule(b"/a", Mode.RW, "a"), Rule(b"/a/b", Mode.RW, "b")], patterns)
+    for path in (b"/a", b"/a/x", b"/a/b", b"/a/b/x"):
+        assert answer(policy, Operation.READ, path) == EACCES
+
+
 def test_default_rules_do_not_lift_patterns() -> None:
     policy = Policy([Rule(b"/etc/ssl/private", Mode.RO, "default", explicit=False)], [protection(b"/etc/ssl/private", default=True)])
     assert answer(policy, Operation.READ, b"/etc/ssl/private/key") == ENOENT

@@ -5,6 +5,8 @@ from __future__ import annotations
 import operator
 import os
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -240,3 +242,34 @@ def test_a_name_collision_is_ignored(no_compiler: Path) -> None:
 def test_an_unwritable_cache_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     assert filter_program(RULES, Engine.PTRACE, tmp_path / "file" / "cache") == PTRACE_PROGRAM
+
+
+# -- the kernel -------------------------------------------------------------------------------------------------------
+
+UNDER_FILTER = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+class Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+code = open(sys.argv[1], "rb").read()
+program = Program(len(code) // 8, code)
+assert libc.prctl(38, 1, 0, 0, 0) == 0  # PR_SET_NO_NEW_PRIVS
+def call(*arguments):
+    ctypes.set_errno(0)
+    result = libc.syscall(*(ctypes.c_long(argument) for argument in arguments))
+    return -ctypes.get_errno() if result == -1 else result
+assert libc.syscall(317, 1, 0, ctypes.byref(program)) == 0  # SECCOMP_SET_MODE_FILTER
+answers = [call(39) == os.getpid(), call(425, 1, 0), call(165, 0, 0, 0, 0, 0), call(56, 0x10000011, 0, 0, 0, 0), call(0x40000027),
+           call(4, 0, 0), call(72, 1, 3, 0) >= 0]
+os.write(1, repr(answers).encode())
+os._exit(0)
+"""
+
+
+def test_the_kernel_takes_the_program_and_does_as_the_interpreter_says(tmp_path: Path) -> None:
+    (tmp_path / "program").write_bytes(NOTIFY_PROGRAM)
+    command = [sys.executable, "-I", "-S", "-c", UNDER_FILTER, str(tmp_path / "program")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert result.returncode == 0, result.stderr
+    # getpid natively; io_uring_setup, mount, clone(CLONE_NEWUSER), x32 getpid; stat: notified, and nobody listens; fcntl(F_GETFL)
+    assert result.stdout == repr([True, -ENOSYS, -1, -1, -ENOSYS, -ENOSYS, True])

@@ -11,7 +11,9 @@ import pytest
 
 import pylibos.tracer
 
-if not any((Path(place) / "_shim.abi3.so").exists() for place in (os.environ.get("PYLIBOS_BUILD", ""), *pylibos.tracer.__path__)):
+_named = sys._xoptions.get("pylibos_build")
+BUILD = ["-X", f"pylibos_build={_named}"] if isinstance(_named, str) else []
+if not any((Path(place) / "_shim.abi3.so").exists() for place in (str(_named), *pylibos.tracer.__path__)):
     pytest.skip("the C parts are not compiled", allow_module_level=True)
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -24,12 +26,15 @@ def kind_detail_value():
     fields = loop.next()
     return fields[0], fields[2], fields[3]
 def identity(tid, descriptor):
-    answer = ffi.new("uint64_t[3]")
-    result = lib.shim_identity(tid, descriptor, answer)
+    answer = ffi.new("uint64_t[13]")
+    result = lib.shim_descriptor_record(tid, descriptor, answer)
     return tuple(answer) if result == 0 else result
 def same(descriptor):
     status = os.fstat(descriptor)
-    return (status.st_dev, status.st_ino, status.st_mode)
+    return (
+        status.st_dev, status.st_ino, status.st_mode, status.st_nlink, status.st_uid, status.st_gid, status.st_rdev, status.st_size,
+        status.st_blksize, status.st_blocks, status.st_atime_ns, status.st_mtime_ns, status.st_ctime_ns,
+    )
 """
 
 
@@ -37,7 +42,7 @@ def run(body: str) -> str:
     """What body prints after PREAMBLE."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", PREAMBLE + body], capture_output=True, text=True, timeout=60, check=False, env=environment, cwd=ROOT
+        [sys.executable, *BUILD, "-c", PREAMBLE + body], capture_output=True, text=True, timeout=60, check=False, env=environment, cwd=ROOT
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

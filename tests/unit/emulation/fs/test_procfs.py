@@ -149,6 +149,15 @@ def test_comm_can_be_set(box: Sandbox) -> None:
     assert box.thread.process.comm == b"a-name-longer-t"
 
 
+def test_oom_score_adj_is_kept_and_inherited(box: Sandbox) -> None:
+    box.write("/proc/5/oom_score_adj", b"300\n")
+    assert box.read("/proc/6/oom_score_adj") == b"300\n"
+    box.write("/proc/6/oom_score_adj", b"-7")
+    box.write("/proc/6/oom_score_adj", b"2000")
+    assert box.read("/proc/6/oom_score_adj") == b"-7\n"
+    assert box.read("/proc/5/oom_score_adj") == b"300\n"
+
+
 def test_links_of_a_process(box: Sandbox) -> None:
     box.thread.process.fs.cwd = box.find("/dev")
     assert box.link("/proc/5/cwd") == b"/dev"
@@ -194,7 +203,7 @@ def test_zombie(box: Sandbox) -> None:
     assert box.read("/proc/6/cmdline") == b""
     with pytest.raises(SyscallError) as caught:
         box.link("/proc/6/cwd")
-    assert caught.value.errno is Errno.ESRCH
+    assert caught.value.errno is Errno.ENOENT
 
 
 def test_maps_are_translated(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -172,7 +172,10 @@ def test_execveat(guest: Guest) -> None:
     directory = guest.open(b"/bin", os.O_DIRECTORY | os.O_RDONLY)
     file = guest.open(b"/bin/static")
     guest.call("symlink", b"/bin/static", b"/bin/link")
-    at = lambda fd, path, flags=0: plan_of(guest, guest.call("execveat", fd, path, 0x111, 0x222, flags))  # noqa: E731
+
+    def at(fd: int, path: bytes, flags: int = 0) -> Any:
+        return plan_of(guest, guest.call("execveat", fd, path, 0x111, 0x222, flags))
+
     plan = at(directory, b"script")
     assert plan.path == b"/dev/fd/%d/script" % directory
     assert plan.argument_prefix[-1] == plan.path
@@ -186,6 +189,23 @@ def test_execveat(guest: Guest) -> None:
     assert at(directory, b"", EMPTY) == -Errno.EACCES
     assert at(999, b"x") == -Errno.EBADF
     assert at(FDCWD, b"/bin/static", 1) == -Errno.EINVAL
+
+
+def test_a_memfd_of_the_guest(guest: Guest) -> None:
+    memfd = os.memfd_create("prog")
+    os.write(memfd, program())
+    reader, writer = os.pipe()
+    try:
+        plan = plan_of(guest, guest.call("execveat", memfd, b"", 0x111, 0x222, EMPTY))
+        assert plan.path == b"/dev/fd/%d" % memfd
+        assert plan.executable_path == b"/memfd:prog (deleted)"
+        assert plan.comm == b"%d" % memfd
+        os.fchmod(memfd, 0o600)
+        assert guest.call("execveat", memfd, b"", 0x111, 0x222, EMPTY) == -Errno.EACCES
+        assert guest.call("execveat", reader, b"", 0x111, 0x222, EMPTY) == -Errno.EACCES
+    finally:
+        for fd in (memfd, reader, writer):
+            os.close(fd)
 
 
 def test_a_hostile_path_pointer(guest: Guest) -> None:

@@ -5,6 +5,7 @@ import pytest
 from pylibos.abi.process import CLONE_FS, CLONE_PARENT, CLONE_THREAD, CLONE_VM
 from pylibos.emulation.outcome import ExecPlan, ImagePlan
 from pylibos.emulation.process.process import Process
+from pylibos.emulation.process.thread import Thread
 from pylibos.emulation.security.credentials import Credentials
 from pylibos.monitor.host_abi import HostStream
 from tests.guest_world import World
@@ -75,7 +76,7 @@ def test_exec_by_another_thread_takes_over_the_leaders_name() -> None:
     world = World()
     other = world.fork(world.root, THREAD)
     third = world.fork(world.root, THREAD)
-    seen = []
+    seen: list[Thread] = []
     world.table.exec_committed(
         other, plan(b"/usr/bin/a-name-longer-than-fifteen", executable_path=b"/usr/bin/x", argument_prefix=[b"i"], commit=[seen.append])
     )
@@ -175,9 +176,9 @@ def test_exit_object_is_signalled_before_and_after() -> None:
     world = World()
     child = world.fork(world.root)
     early = world.table.exit_object(child.process)
-    assert not early.signaled
+    states = [early.signaled]
     world.end(child, 9)
-    assert early.signaled
+    assert [*states, early.signaled] == [False, True]
     assert early.status == 9
     assert world.table.exit_object(child.process) is early
     late = world.fork(world.root)

@@ -122,7 +122,7 @@ def test_thread_signals() -> None:
 
 
 def test_timers_on_cpu_clocks_of_others() -> None:
-    world, root, first, _ = family()
+    _, root, first, _ = family()
     assert call(root, "timer_create", 1, 0, 0) is FORWARD
     assert call(root, "timer_create", (~first.tid << 3) | 2, 0, 0) is FORWARD
     assert call(root, "timer_create", (~4242 << 3) | 2, 0, 0) == -Errno.EINVAL

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pylibos.abi.errno import Errno
-from pylibos.abi.filter_rules import ArgumentCheck, all_of
+from pylibos.abi.filter_rules import ArgumentCheck, all_of, int_argument_in
 from pylibos.emulation.dispatch import dispatch
 from pylibos.emulation.outcome import FORWARD
 from pylibos.emulation.process.thread import Thread
@@ -157,6 +157,13 @@ def test_checks_apply_when_the_call_stops_anyway(fallback_first: bool) -> None:
     assert dispatch(make_thread(), NUMBER, (0, 2, 9, 9, 9, 9)) is FORWARD
     assert dispatch(make_thread(), NUMBER, (5, 2, 0, 0, 0, 0)) == 1005
     assert dispatch(make_thread(), NUMBER, (0, 3, 0, 0, 0, 0)) == 1000
+
+
+def test_a_list_of_values() -> None:
+    forwarded("checked", NUMBER, route=Route.DIRECT, why="test", alternatives=int_argument_in(1, (3, -1)), errno=Errno.EINVAL)
+    answers = {value: dispatch(make_thread(), NUMBER, (0, value, 0, 0, 0, 0)) for value in (3, 7 << 32 | 3, 2**32 - 1, 2**64 - 1, 0, 4)}
+    assert [value for value, answer in answers.items() if answer is FORWARD] == [3, 7 << 32 | 3, 2**32 - 1, 2**64 - 1]
+    assert answers[0] == answers[4] == -22
 
 
 def test_checks_without_fallback_refuse() -> None:

@@ -1,0 +1,26 @@
+"""What `pylibos run` waits for before its program starts: a module that crept in costs every run milliseconds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+DEAR = {
+    "argparse", "asyncio", "ast", "ctypes", "dataclasses", "datetime", "difflib", "inspect", "json", "logging", "pathlib", "pyseccomp",
+    "random", "shlex", "shutil", "subprocess", "tempfile", "threading", "tomllib", "traceback",
+}  # fmt: skip
+
+_named = sys._xoptions.get("pylibos_build")
+
+
+@pytest.mark.skipif(not isinstance(_named, str), reason="the C parts are not compiled")
+def test_nothing_dear_is_imported_before_the_program_starts() -> None:
+    program = f"import sys; sys.path.append({str(ROOT)!r}); sys.path.extend({sys.path!r})\n"
+    program += "import pylibos.cli.run, pylibos.cli.policy, pylibos.runtime.run\nprint(*sys.modules)"
+    command = [sys.executable, "-I", "-S", "-X", f"pylibos_build={_named}", "-c", program]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert DEAR & set(loaded) == set()
