@@ -18,14 +18,14 @@ CASE(limits)
     SHOW(getrlimit(77, &limit)), SHOW(setrlimit(RLIMIT_CORE, (void *)1)), SHOW(syscall(SYS_getrlimit, RLIMIT_CORE, NULL));
     limit.rlim_cur = 10, limit.rlim_max = 5;
     SHOW(setrlimit(RLIMIT_CORE, &limit));
-    limit.rlim_cur = 3, limit.rlim_max = 5;
-    SHOW(prlimit(0, RLIMIT_CORE, &limit, &old));
-    SHOW(prlimit(getpid(), RLIMIT_CORE, NULL, &old));
+    limit.rlim_cur = 1 << 28, limit.rlim_max = 1 << 29;
+    SHOW(prlimit(0, RLIMIT_DATA, &limit, &old));
+    SHOW(prlimit(getpid(), RLIMIT_DATA, NULL, &old));
     say("%ld %ld", (long)old.rlim_cur, (long)old.rlim_max);
-    SHOW(prlimit(999999, RLIMIT_CORE, NULL, &old));
+    SHOW(prlimit(999999, RLIMIT_DATA, NULL, &old));
     pid_t child = fork();
     if (child == 0) {
-        MUST(getrlimit(RLIMIT_CORE, &old));
+        MUST(getrlimit(RLIMIT_DATA, &old));
         say("inherited %ld", (long)old.rlim_cur);
         _exit(0);
     }
