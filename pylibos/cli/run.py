@@ -207,6 +207,9 @@ def write_status(status: ExitStatus, descriptor: int | None, path: bytes | None)
 
 def run_command(words: list[str]) -> int:
     """`pylibos run`: the exit code."""
+    import gc
+
+    gc.disable()  # until the program runs (runtime.run): starting makes objects to keep, and looking for garbage costs 5 ms
     from pylibos.runtime.status import ExitStatus, PylibosError
 
     parsed = Parser("run", OPTIONS, interspersed=False).parse(words)

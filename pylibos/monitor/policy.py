@@ -208,10 +208,11 @@ class _Directory:
 
     verdict: of a name nothing special is known about. names: verdicts of special names. globs: whether names must be matched, too.
     node: place in the tree of rules, or None. live: the protections that may still match below, with their states.
-    cover: the rule whose subtree this is. shut: the protections it is under.
+    cover: the rule whose subtree this is. shut: the protections it is under. ordinary: what is known of every directory in here whose
+    name is not special; nearly all directories of a system share one.
     """
 
-    __slots__ = ("cover", "globs", "live", "names", "node", "shut", "verdict")
+    __slots__ = ("cover", "globs", "live", "names", "node", "ordinary", "shut", "verdict")
 
     def __init__(self, cover: _Compiled | None, shut: _Shut, node: _Node | None, live: _Live) -> None:
         self.cover = cover
@@ -220,6 +221,7 @@ class _Directory:
         self.live = live
         self.names: dict[bytes, Verdict] = {}
         self.globs = False
+        self.ordinary: _Directory | None = None
         if shut.effective is not None:
             self.verdict = shut.effective.below
         else:
@@ -301,6 +303,13 @@ class Policy:
 
     def _below(self, above: _Directory, name: bytes) -> _Directory:
         """The entry of the directory called name in above."""
+        if above.globs or name in above.names:
+            return self._make_below(above, name)
+        if above.ordinary is None:
+            above.ordinary = self._make_below(above, name)
+        return above.ordinary
+
+    def _make_below(self, above: _Directory, name: bytes) -> _Directory:
         node = above.node.below.get(name) if above.node is not None else None
         rule = node.rule if node is not None else None
         stepped = [(protected, protected.pattern.step(states, name)) for protected, states in above.live]
@@ -308,7 +317,10 @@ class Policy:
         shut = above.shut.below(matched, lifted=rule is not None and rule.explicit)
         # What matched up to here may be lifted; the same patterns may match again further down.
         live = tuple((protected, states) for protected, states in stepped if states)
-        made = _Directory(rule or above.cover, shut, node, live)
+        cover = rule or above.cover
+        if node is None and above.node is None and shut is above.shut and cover is above.cover and live == above.live:
+            return above  # every name in it is decided alike, at any depth
+        made = _Directory(cover, shut, node, live)
         self._fill(made)
         return made
 

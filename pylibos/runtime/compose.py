@@ -167,6 +167,7 @@ class Composition:
         attach(self.host, installer=installer.install_for_host, loop=EngineLoop(supervisor))
         self.executive.private_pids = walls.pids
         self.executive.private_network = walls.network
+        self.executive.private_root = walls.mounts
         self.executive.private_ipc = walls.ipc
 
     def denials(self) -> list[str]:

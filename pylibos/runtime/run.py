@@ -6,6 +6,7 @@ instruction runs; every failure before that is a PylibosError (exit 125), or 126
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import signal
@@ -88,6 +89,8 @@ class Run:
         try:
             self.tracer.seize(init.pid)
             init.control.send(struct.pack("<Q", len(block)))
+            gc.freeze()
+            gc.enable()
             status = supervisor.run()
         except TracerError as error:
             raise PylibosError(f"interception failed: {error}", "run 'pylibos doctor' to see what this host lacks") from error

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import time
@@ -21,7 +22,7 @@ from scripts.bench.ways import Way, command_environment
 from scripts.bench.workloads import Operation, Program, remove_leavings
 
 SLEEP_SECONDS = "30"
-POLL_SECONDS = 0.02
+READY = "ready"
 SETTLE_SECONDS = 0.3
 
 
@@ -120,15 +121,6 @@ def _status_field(pid: int, pattern: str) -> str:
     return found.group(1) if found else ""
 
 
-def _is_sleeping_guest(pid: int) -> bool:
-    """Whether pid is the traced `sleep` itself, already waiting in the kernel (its loader is done)."""
-    with contextlib.suppress(OSError):
-        if _status_field(pid, r"^TracerPid:\s*(\d+)") == "0":
-            return False
-        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip() == "sleep" and _status_field(pid, r"^State:\s*(\w)") == "S"
-    return False
-
-
 def _pss_kib(pid: int) -> int:
     """Proportional set size of one process, KiB (proc_pid_smaps(5)); 0 when it is gone."""
     with contextlib.suppress(OSError):
@@ -149,25 +141,22 @@ def _supervisor_pss(root: int) -> int:
 
 def supervisor_pss_kib(way: Way, work: Path, timeout_s: float) -> int:
     """PSS in KiB of everything but the guest while `sleep` runs under the way. Raises MeasureError."""
-    argv = way.wrap(["/bin/sleep", SLEEP_SECONDS])
+    argv = way.wrap(["/bin/sh", "-c", f"echo {READY}; exec /bin/sleep {SLEEP_SECONDS}"])
     process = subprocess.Popen(
         argv,
         cwd=work,
         env=command_environment(work),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    assert process.stdout is not None
     try:
-        deadline = time.monotonic() + timeout_s
-        while not any(_is_sleeping_guest(pid) for pid in _descendants(process.pid)):
-            if process.poll() is not None:
-                raise MeasureError(f"status {process.returncode} before the guest slept")
-            if time.monotonic() > deadline:
-                raise MeasureError("the guest never slept")
-            time.sleep(POLL_SECONDS)
+        if not select.select([process.stdout], [], [], timeout_s)[0] or process.stdout.readline().strip() != READY.encode():
+            raise MeasureError("the guest never came to its sleep")
         time.sleep(SETTLE_SECONDS)
         return _supervisor_pss(process.pid)
     finally:
+        process.stdout.close()
         _kill_group(process)

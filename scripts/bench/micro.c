@@ -288,6 +288,13 @@ static int run_mmap_anonymous(long n)
     return 0;
 }
 
+/* A file that was there before: this program. */
+static int setup_program(void)
+{
+    fd_a = open(self_path, O_RDONLY | O_CLOEXEC);
+    return fd_a < 0 ? fail("open the program") : 0;
+}
+
 static int run_mmap_file(long n)
 {
     volatile char sink = 0;
@@ -559,7 +566,8 @@ static const struct operation operations[] = {
     {"create_unlink", no_setup, run_create_unlink, no_teardown},
     {"readdir_100", setup_readdir, run_readdir, teardown_readdir},
     {"mmap_anonymous_64k", no_setup, run_mmap_anonymous, no_teardown},
-    {"mmap_file_64k", setup_regular, run_mmap_file, close_both},
+    {"mmap_file_64k", setup_program, run_mmap_file, close_both},
+    {"mmap_new_file_64k", setup_regular, run_mmap_file, close_both},
     {"eventfd", setup_eventfd, run_eventfd, close_both},
     {"epoll_wait_ready", setup_epoll, run_epoll, close_both},
     {"signal_self", setup_signal, run_signal, no_teardown},

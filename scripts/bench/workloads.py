@@ -54,6 +54,7 @@ OPERATIONS = (
     Operation("readdir_100", Target.EMULATED),
     Operation("mmap_anonymous_64k", Target.FORWARDED),
     Operation("mmap_file_64k", Target.FORWARDED),
+    Operation("mmap_new_file_64k", Target.FORWARDED),
     Operation("eventfd", Target.FORWARDED),
     Operation("epoll_wait_ready", Target.FORWARDED),
     Operation("signal_self", Target.EMULATED),
