@@ -75,7 +75,7 @@ static uint64_t pointer(void)
     case 3: return 0xffff800000000000ULL + (next_random() & 0xffffff);
     case 4: return (uint64_t)read_only + below(4096);
     case 5: return (uint64_t)page_end - below(64);
-    case 6: return (uint64_t)&shared; /* unlikely to be wanted by anybody */
+    case 6: return (uint64_t)read_only - below(16);
     case 7: return next_random();
     case 8: return 0x7ffffffff000ULL - below(64);
     case 9: case 10: {
@@ -179,17 +179,23 @@ static void announce(const char *word)
     while (read(0, &byte, 1) < 0 && errno == EINTR)
         ;
 }
+/* Pages with a hole on both sides, so that a call that writes a lot stops at their end and spares the counters. */
+static char *island(size_t size, int protection, int sharing)
+{
+    char *base = mmap(NULL, size + (2 << 20), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return mmap(base + (1 << 20), size, protection, sharing | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+}
 int main(int argc, char **argv)
 {
     if (argc != 3)
         return 2;
     uint64_t seed = strtoull(argv[1], NULL, 0) * 0x9e3779b97f4a7c15ULL + 1;
     long length = strtol(argv[2], NULL, 0) * 1000;
-    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    writable = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    text = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    read_only = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    page_end = (char *)mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) + 4096;
+    shared = (struct shared *)island(sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED);
+    writable = island(8192, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+    text = island(8192, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+    read_only = island(4096, PROT_READ, MAP_PRIVATE);
+    page_end = island(8192, PROT_READ | PROT_WRITE, MAP_PRIVATE) + 4096;
     munmap(page_end, 4096);
     mkdir("d", 0755), symlink("f", "link"), symlink("loop", "loop"), mkfifo("fifo", 0600);
     signal(SIGPIPE, SIG_IGN);
