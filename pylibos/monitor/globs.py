@@ -109,6 +109,10 @@ class Pattern:
                 after.add(state)
             elif component == name or (isinstance(component, re.Pattern) and component.fullmatch(name)):
                 after.add(state + 1)
+        if not after:
+            return ()
+        if len(after) == 1 and len(states) == 2 and after == {states[0]} and components[states[0]] is ANY_DEPTH:
+            return states  # **/name, and this was another name: by far the most frequent step
         return self._close(after)
 
     def accepts(self, states: States) -> bool:

@@ -12,6 +12,7 @@ Sources: open(2), memfd_create(2), pipe(2), socketpair(2), proc_pid_fd(5), copy_
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -119,8 +120,9 @@ _FIXED: Final = _Origin(changeable=False)
 """Devices and the person's own standard streams: never chmod-ed, never opened for more than they were."""
 
 
+@functools.cache
 def _create_bits(create: int) -> int:
-    """open(2) flags of a Create value."""
+    """open(2) flags of a Create value. Cached: arithmetic on enumerations is slow, and there are 64 values."""
     flags = 0
     for bit, flag in _CREATE_FLAGS.items():
         if create & bit:

@@ -11,6 +11,7 @@ Source: TOML 1.0; docs/policy.md describes the keys.
 
 from __future__ import annotations
 
+import bisect
 import enum
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -23,17 +24,22 @@ VERSION: Final = 1
 _SIZE_LIMIT: Final = 1 << 18
 _DOTS_LIMIT: Final = 256
 """Dots in one line: tomllib needs quadratic time for a dotted key (40 s for one of 100 KB)."""
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_VARIABLE_GLOB: Final = re.compile(r"[A-Za-z_*?][A-Za-z0-9_*?]*\Z")
-_SIZE: Final = re.compile(r"(\d{1,18})([KMGT]?)(i?B)?\Z", re.IGNORECASE)
-_DURATION: Final = re.compile(r"(\d{1,12})(?:\.(\d{1,9}))?(ms|s|m|h|d)?\Z")
+# Patterns as text: compiling them costs 2 ms at every start, and most runs read no policy file (re caches what it compiles).
+_CONTROL: Final = r"[\x00-\x1f\x7f]"
+_VARIABLE: Final = r"[A-Za-z_][A-Za-z0-9_]*\Z"
+_VARIABLE_GLOB: Final = r"[A-Za-z_*?][A-Za-z0-9_*?]*\Z"
+_SIZE: Final = r"(\d{1,18})([KMGT]?)(i?B)?\Z"
+_DURATION: Final = r"(\d{1,12})(?:\.(\d{1,9}))?(ms|s|m|h|d)?\Z"
 _UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _NS: Final = 1_000_000_000
 _DURATIONS_NS: Final = {"ms": _NS // 1000, "s": _NS, "": _NS, "m": 60 * _NS, "h": 3600 * _NS, "d": 86_400 * _NS}
-_HEADER: Final = re.compile(r"\s*\[\[?([^\[\]=]*)\]\]?\s*(?:#.*)?$")
-_ASSIGNMENT: Final = re.compile(r"\s*((?:[\w-]|[\"'. \t])+?)\s*=")
-_BARE: Final = re.compile(r"[\s\"']")
+_HEADER: Final = r"\s*\[\[?([^\[\]=]*)\]\]?\s*(?:#.*)?$"
+_ASSIGNMENT: Final = r"\s*((?:[\w-]|[\"'. \t])+?)\s*="
+_STRING: Final = r"\"([^\"]*)\"|'([^']*)'"
+_DECLARATION_LIMIT: Final = 256
+"""Letters of a line looked at for a key: the assignment's pattern is quadratic in spaces."""
+
+_BARE: Final = r"[\s\"']"
 _INT_LIMIT: Final = 1 << 62
 _Enumeration = TypeVar("_Enumeration", bound=enum.Enum)
 
@@ -46,7 +52,7 @@ class ManifestError(Exception):
 
     def __init__(self, message: str, *, name: str = "", line: int | None = None) -> None:
         where = f"{name}:{line}: " if name and line else f"{name}: " if name else ""
-        super().__init__(_CONTROL.sub("?", where + message))
+        super().__init__(re.sub(_CONTROL, "?", where + message))
         self.line = line
 
 
@@ -158,7 +164,7 @@ def _flag_path(flag: str, value: str) -> str:
 
 def parse_size(text: str) -> int:
     """Bytes of '512M', '2GiB' or '4096' (units of 1024). Raises ManifestError."""
-    match = _SIZE.match(text)
+    match = re.match(_SIZE, text, re.IGNORECASE)
     if match is None:
         raise ManifestError(f'"{text}" is not a size (examples: 512M, 2G, 4096)')
     return int(match[1]) * _UNITS[match[2].upper()]
@@ -166,7 +172,7 @@ def parse_size(text: str) -> int:
 
 def parse_duration(text: str) -> int:
     """Nanoseconds of '30s', '1.5h', '200ms' or '10' (seconds). Raises ManifestError."""
-    match = _DURATION.match(text)
+    match = re.match(_DURATION, text)
     if match is None:
         raise ManifestError(f'"{text}" is not a duration (examples: 30s, 5m, 1.5h, 200ms)')
     unit = _DURATIONS_NS[match[3] or ""]
@@ -212,6 +218,8 @@ class _Reader:
     def __init__(self, name: str, text: str) -> None:
         self._name = name
         self._lines = text.splitlines()
+        self._declared: dict[tuple[str, str], int | None] = {}
+        self._strings_at: dict[str, list[int]] | None = None
 
     def manifest(self, document: Mapping[str, object]) -> Manifest:
         keys = ("version", "files", "environment", "limits", "network", "tmpfs", "cwd", "on_deny", "system")
@@ -280,12 +288,12 @@ class _Reader:
         values = self._table("environment", table, "set")
         pairs = []
         for variable, value in values.items():
-            if not _VARIABLE.match(variable):
+            if not re.match(_VARIABLE, variable):
                 raise self._error("environment.set", variable, f'"{variable}" is not a variable name')
             pairs.append((variable, self._string("environment.set", variable, value, printable=False)))
         passed = self._strings("environment", table, "pass")
         for variable in passed:
-            if not _VARIABLE_GLOB.match(variable):
+            if not re.match(_VARIABLE_GLOB, variable):
                 raise self._error("environment", "pass", f'"{variable}" is not a variable name')
         return Environment(tuple(pairs), tuple(passed))
 
@@ -324,7 +332,7 @@ class _Reader:
     def _string(self, section: str, key: str, value: object, *, printable: bool = True) -> str:
         if not isinstance(value, str):
             raise self._error(section, key, f"{key} must be a string")
-        if "\0" in value or (printable and (not value or _CONTROL.search(value))):
+        if "\0" in value or (printable and (not value or re.search(_CONTROL, value))):
             raise self._error(section, key, f"{key} is empty or has control characters")
         return value
 
@@ -386,26 +394,39 @@ class _Reader:
         return ManifestError(message, name=self._name, line=self._line(section, key))
 
     def _line(self, section: str, key: str, value: str | None = None) -> int | None:
-        """The line a key (or, below it, a string in its array) stands in, found by reading the text; None when it is written oddly."""
+        """The line a key (or, from there on, a string in its array) stands in, found by reading the text; None when it is written oddly."""
+        declared = self._declared.get((section, key), 0)
+        if declared == 0:
+            declared = self._declared[section, key] = self._declaration(section, key)
+        if declared is None or value is None:
+            return declared
+        if self._strings_at is None:
+            self._strings_at = {}
+            for number, line in enumerate(self._lines, 1):
+                for double, single in re.findall(_STRING, line):
+                    self._strings_at.setdefault(double or single, []).append(number)
+        numbers = self._strings_at.get(value, [])
+        index = bisect.bisect_left(numbers, declared)
+        return numbers[index] if index < len(numbers) else declared
+
+    def _declaration(self, section: str, key: str) -> int | None:
         wanted = f"{section}.{key}" if section else key
-        quoted = (f'"{value}"', f"'{value}'")
-        here, found = "", None
-        for number, line in enumerate(self._lines, 1):
-            if found is None and self._declares(line, here, wanted, section):
-                found = number
-            if found is not None and (value is None or any(text in line for text in quoted)):
+        here = ""
+        for number, whole in enumerate(self._lines, 1):
+            line = whole[:_DECLARATION_LIMIT]
+            if self._declares(line, here, wanted, section):
                 return number
-            if header := _HEADER.match(line):
-                here = _BARE.sub("", header[1])
-        return found
+            if header := re.match(_HEADER, line):
+                here = re.sub(_BARE, "", header[1])
+        return None
 
     @staticmethod
     def _declares(line: str, here: str, wanted: str, section: str) -> bool:
         """Whether a line of table ``here`` begins the thing with the dotted name wanted (or an inline table of its section has it)."""
-        if header := _HEADER.match(line):
-            name = _BARE.sub("", header[1])
-        elif assignment := _ASSIGNMENT.match(line):
-            name = _BARE.sub("", assignment[1])
+        if header := re.match(_HEADER, line):
+            name = re.sub(_BARE, "", header[1])
+        elif assignment := re.match(_ASSIGNMENT, line):
+            name = re.sub(_BARE, "", assignment[1])
             name = f"{here}.{name}" if here else name
             if section and (section == name or section.startswith(name + ".")):
                 return wanted[len(section) + 1 :] in line

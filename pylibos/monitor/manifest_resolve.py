@@ -11,12 +11,11 @@ are empty on purpose.
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from pylibos.abi.record import record, replace
+from pylibos.abi.record import record
 from pylibos.monitor.globs import Pattern, PatternError, is_glob
 from pylibos.monitor.manifest import Grant, Manifest, ManifestError, MountMode
 from pylibos.monitor.policy import Mode, Protection, Rule
@@ -218,6 +217,8 @@ def _pin(grant: Grant, invocation: Invocation) -> Iterator[_Pinned]:
     """The grant's sources as they are now: one, or all a glob matches."""
     path = _expand(grant.source, invocation, grant.origin)
     if is_glob(path) and not os.path.lexists(path):
+        import glob  # start-up is lean: most grants are plain paths
+
         matches = sorted(glob.iglob(path, recursive=True))
         if len(matches) > _GLOB_LIMIT:
             raise ManifestError(f"{grant.origin}: matches more than {_GLOB_LIMIT} paths")
@@ -342,4 +343,4 @@ def _mounts(manifest: Manifest, home: bytes, pinned: Sequence[_Pinned]) -> Itera
 
 def default_policy(invocation: Invocation | None = None, manifest: Manifest | None = None) -> ResolvedManifest:
     """What ``pylibos run`` without flags enforces."""
-    return resolve(manifest or replace(Manifest(), name="default"), invocation or current_invocation())
+    return resolve(manifest or Manifest(), invocation or current_invocation())

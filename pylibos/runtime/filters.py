@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _MAY_BE_INTERRUPTED: Final = frozenset((73, 72, 219))
 """flock, fcntl, restart_syscall: forwarded calls that wait natively, so EINTR may be a true answer."""
+NR_PAUSE: Final = 34
+"""Never continued unseen: a waiting task sleeps in it, and its stop there is how blocking.py learns that it does."""
 _DESCRIPTOR_FIRST: Final = ("fd", "dirfd", "dfd", "olddirfd", "newdirfd")
 
 
@@ -57,7 +59,7 @@ def configure_tracer(tracer: Tracer, *, traced: bool) -> None:
     for number, row in TABLE.items():
         if number >= 1024:
             continue
-        plain = row.handler is None and not row.alternatives and row.errno is None
+        plain = row.handler is None and not row.alternatives and row.errno is None and number != NR_PAUSE
         if plain and (row.route is Route.TRACE or traced):
             continued.append(number)
         waits_in_listener = row.route is Route.NOTIFY or (row.route is Route.DIRECT and row.otherwise is Route.NOTIFY)

@@ -8,6 +8,7 @@ from pylibos.monitor.host_abi import HostError, StreamAttributes
 from pylibos.tracer.native import ffi, lib
 
 _ADDRESS_LIMIT = 1 << 64
+_EBADF = 9
 _EFAULT = 14
 _record = ffi.new("uint64_t[13]")
 _record_view = memoryview(ffi.buffer(_record))
@@ -46,7 +47,10 @@ class ShimNative:
         return count
 
     def descriptor_attributes(self, host_tid: int, descriptor: int) -> StreamAttributes:
-        error = _descriptor_record(host_tid, descriptor, _record)
+        try:
+            error = _descriptor_record(host_tid, descriptor, _record)
+        except OverflowError:  # a number that is no int was never a descriptor
+            raise HostError(_EBADF) from None
         if error:
             raise HostError(-error)
         return _new(StreamAttributes, _unpack(_record_view))

@@ -28,7 +28,7 @@ CASES: dict[str, Case] = {
     "vi-less": busybox("sh", "-c", "busybox head -3 a/deep/er/three.txt; busybox tail -2 a/deep/er/three.txt; busybox wc -l a/deep/er/three.txt", setup=SAMPLE),
     "diff": busybox("diff", "-u", "-L", "x", "-L", "y", "a/one.txt", "a/two.txt", setup=SAMPLE, status=1),
     "stat": busybox("stat", "-c", "%n %s %a %F %h %u %g", "a/one.txt", "a", "link", setup=SAMPLE),
-    "dd": busybox("sh", "-c", "busybox dd if=b/binary of=out bs=100 skip=1 count=3 2>/dev/null; busybox cksum out", setup=SAMPLE, files=True),
+    "dd": busybox("sh", "-c", "busybox dd if=b/binary of=out bs=100 skip=1 count=3 2>/dev/null; busybox md5sum out", setup=SAMPLE, files=True),
     "missing": busybox("cat", "does-not-exist", status=1),
     "no-applet": busybox("nosuchapplet", status=127),
     "test": busybox("sh", "-c", "[ -f a/one.txt ] && [ -d a ] && [ -L link ] && [ ! -e dangling ] && echo all", setup=SAMPLE),

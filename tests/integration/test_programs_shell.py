@@ -14,7 +14,7 @@ CASES: dict[str, Case] = {
     "subshells": bash("x=1; (x=2; cd /; echo $x $PWD; exit 7); echo $? $x; y=$(echo a; echo b); echo \"$y\"; echo $(( $(echo 3) + 4 ))"),
     "here-documents": bash("cat <<END\nvalue $((6*7))\nEND\ncat <<'END'\n$untouched\nEND\ncat <<<\"here string\"\nwc -c <<END\n" + "x" * 70_000 + "\nEND"),
     "traps": bash("trap 'echo exit $?' EXIT; trap 'echo usr1' USR1; trap 'echo err' ERR; kill -USR1 $$; false; (exit 4); exit 5", status=5),
-    "trap-in-wait": bash("trap 'echo caught; exit 9' TERM; (sleep 0.1; kill -TERM $$) & sleep 20 & wait $!", status=9),
+    "trap-in-wait": bash("sleep 20 & p=$!; trap 'echo caught; kill $p; exit 9' TERM; (sleep 0.1; kill -TERM $$) & wait $p", status=9),
     "background": bash("for i in 1 2 3; do (sleep 0.0$i; echo job $i > out$i) & done; wait; cat out1 out2 out3; sleep 0 & wait $!; echo $?; wait 99999; echo $?", files=True),
     "wait-n": bash("(exit 3) & wait -n; echo $?; (exit 4) & p=$!; wait $p; echo $?"),
     "job-control": bash("set -m; sleep 30 & jobs; kill -STOP %1; sleep 0.1; jobs; kill -CONT %1; sleep 0.1; jobs; kill %1; wait %1; echo $?"),

@@ -20,9 +20,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pylibos.abi.files import AT_FDCWD, RENAME_EXCHANGE, RENAME_NOREPLACE
+from pylibos.emulation.security.credentials import Credentials
 from pylibos.monitor.policy import Mode
 from tests.support.vfs_guest import Buffer, Guest
 
+USER = 1234
+"""An unprivileged identity for the runs as root."""
 PREFIX = b"/".join([b"p"] * 60)
 NAMES = [b"a", b"b", b"c", b"d"]
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -86,6 +89,7 @@ operation = st.one_of(
     st.tuples(st.just("utime"), path, st.integers(0, 2_000_000_000)),
     st.tuples(st.just("mknod"), path, st.sampled_from([stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFREG, stat.S_IFDIR])),
     st.tuples(st.just("chdir"), path),
+    st.tuples(st.just("chown"), path, st.sampled_from([-1, 0, USER]), st.sampled_from([-1, 0, USER])),
 )
 
 
@@ -97,20 +101,42 @@ def picture(record: os.stat_result | tuple[int, ...]) -> tuple[Any, ...]:
     return (oct(record[3]), record[2], record[4], record[5], size)
 
 
+@contextlib.contextmanager
+def identity(user: int | None) -> Iterator[None]:
+    """Be user for a while (root only); None stays as it is."""
+    if user is None:
+        yield
+        return
+    groups = os.getgroups()
+    os.setgroups([user])
+    os.setresgid(user, user, 0)
+    os.setresuid(user, user, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+        os.setresgid(0, 0, 0)
+        os.setgroups(groups)
+
+
 class Host:
     """The oracle: the kernel, in root/PREFIX."""
 
-    def __init__(self, root: bytes) -> None:
+    def __init__(self, root: bytes, user: int | None = None) -> None:
         self.cwd = os.open(root + b"/" + PREFIX, os.O_RDONLY | os.O_DIRECTORY)
         self.home = self.cwd
+        self.user = user
 
     def run(self, name: str, *arguments: Any) -> Any:
         try:
             method: Callable[..., Any] = getattr(self, name)
-            return method(*arguments)
+            with identity(self.user):
+                return method(*arguments)
         except OSError as error:
-            assert error.errno is not None
-            return -error.errno
+            return -(error.errno or 0)
+
+    def chown(self, where: bytes, uid: int, gid: int) -> None:
+        os.chown(where, uid, gid, dir_fd=self.cwd)
 
     def mkdir(self, where: bytes, bits: int) -> None:
         os.mkdir(where, bits, dir_fd=self.cwd)
@@ -136,13 +162,8 @@ class Host:
         os.chmod(where, bits, dir_fd=self.cwd)
 
     def truncate(self, where: bytes, size: int) -> None:
-        here = os.open(b".", os.O_RDONLY)
         os.fchdir(self.cwd)
-        try:
-            os.truncate(where, size)
-        finally:
-            os.fchdir(here)
-            os.close(here)
+        os.truncate(where, size)
 
     def open(self, where: bytes, how: int, data: bytes) -> Any:
         fd = os.open(where, how | os.O_NONBLOCK, 0o644, dir_fd=self.cwd)
@@ -177,7 +198,9 @@ class Host:
         os.mknod(where, kind | 0o644, dir_fd=self.cwd)
 
     def chdir(self, where: bytes) -> None:
-        fd = os.open(where, os.O_RDONLY | os.O_DIRECTORY, dir_fd=self.cwd)
+        os.fchdir(self.cwd)
+        os.chdir(where)
+        fd = os.open(b".", os.O_PATH)
         self.leave()
         self.cwd = fd
 
@@ -215,7 +238,7 @@ class View:
     def run(self, name: str, *arguments: Any) -> Any:
         method: Callable[..., Any] | None = getattr(self, "do_" + name, None)
         result = method(*arguments) if method is not None else self.guest.call(name, *arguments)
-        return None if result == 0 and name not in ("open",) else result
+        return None if isinstance(result, int) and result == 0 and name != "open" else result
 
     def do_rename(self, source: bytes, target: bytes, how: int) -> Any:
         return self.guest.call("renameat2", AT_FDCWD, source, AT_FDCWD, target, how)
@@ -307,13 +330,15 @@ def scratch() -> Iterator[bytes]:
         shutil.rmtree(top)
 
 
-def make_guest(kind: str, lower: bytes) -> Guest:
+def make_guest(kind: str, lower: bytes, user: int | None) -> Guest:
+    uid, gid = (os.getuid(), os.getgid()) if user is None else (user, user)
     if kind == "tmpfs":
         guest = Guest([(b"/", "tmpfs", None)], [(lower, Mode.RO)], os.getuid(), os.getgid())
         copy_in(guest, lower, b"", {})
+        guest.process.credentials = Credentials(uid, gid, (gid,))
         return guest
     if kind == "cow":
-        return Guest([(b"/", "cow", lower)], [(lower, Mode.RO)], os.getuid(), os.getgid())
+        return Guest([(b"/", "cow", lower)], [(lower, Mode.RO)], uid, gid)
     return Guest([(b"/", "rw", lower)], [(lower, Mode.RW)], os.getuid(), os.getgid())
 
 
@@ -325,23 +350,40 @@ def copy_in(guest: Guest, lower: bytes, where: bytes, seen: dict[int, bytes]) ->
         if record.st_ino in seen:
             result = guest.call("link", seen[record.st_ino], here)
         elif stat.S_ISDIR(record.st_mode):
-            result = guest.call("mkdir", here, record.st_mode & 0o7777)
+            result = guest.call("mkdir", here, 0o755) or guest.call("chmod", here, record.st_mode & 0o7777)
             copy_in(guest, lower, here, seen)
         elif stat.S_ISLNK(record.st_mode):
             result = guest.call("symlink", os.readlink(lower + here), here)
         else:
             with open(lower + here, "rb") as file:
-                result = guest.write_file(here, file.read())
+                result = guest.write_file(here, file.read()) or guest.call("chmod", here, record.st_mode & 0o7777)
             seen[record.st_ino] = here
+        result = result or guest.call("lchown", here, record.st_uid, record.st_gid)
         assert result == 0, (here, result)
 
 
-def check_sequence(kind: str, operations: list[tuple[Any, ...]]) -> None:
+def give(root: bytes) -> None:
+    """Mixed ownership for the runs of an unprivileged user."""
+    top = root + b"/" + PREFIX
+    for name, uid, bits in (
+        (b"", USER, 0o755), (b"/a", USER, 0o755), (b"/a/b", 0, 0o1777), (b"/d", USER, 0o2775), (b"/b", USER, 0o644), (b"/a/c", 0, 0o644),
+    ):  # fmt: skip
+        os.chown(top + name, uid, 0 if name == b"/d" else uid)
+        os.chmod(top + name, bits)
+    os.mkdir(top + b"/a/b/a", 0o711)
+    with open(top + b"/a/b/a/b", "wb") as file:
+        file.write(b"root's")
+
+
+def check_sequence(kind: str, operations: list[tuple[Any, ...]], user: int | None = None) -> None:
     with scratch() as top:
         build(top + b"/real")
         build(top + b"/lower")
-        guest = make_guest(kind, top + b"/lower")
-        host = Host(top + b"/real")
+        if user is not None:
+            give(top + b"/real")
+            give(top + b"/lower")
+        guest = make_guest(kind, top + b"/lower", user)
+        host = Host(top + b"/real", user)
         view = View(guest)
         try:
             for step, (name, *arguments) in enumerate(operations):
@@ -350,10 +392,11 @@ def check_sequence(kind: str, operations: list[tuple[Any, ...]]) -> None:
                 assert result == expected, (step, name, arguments)
             view.leave()
             host.leave()
+            guest.process.credentials = Credentials(os.getuid(), os.getgid(), ())
             os.fchdir(host.home)
             assert view.tree(b".") == host_tree(b".", b".")
             untouched = top + b"/lower"
-            if kind == "cow":
+            if kind == "cow" and user is None:
                 build(top + b"/again")
                 assert host_tree(untouched + b"/" + PREFIX, b".") == host_tree(top + b"/again/" + PREFIX, b".")
         finally:
@@ -362,15 +405,27 @@ def check_sequence(kind: str, operations: list[tuple[Any, ...]]) -> None:
             guest.close_all()
 
 
-@pytest.mark.parametrize("kind", ["cow", "tmpfs", "rw"])
-def test_sequences_agree_with_the_kernel(kind: str) -> None:
-    @settings(max_examples=int(os.environ.get("PYLIBOS_EXAMPLES", "60")), suppress_health_check=list(HealthCheck))
+def run_examples(kind: str, user: int | None) -> None:
+    @settings(max_examples=int(os.environ.get("PYLIBOS_EXAMPLES", "40")), suppress_health_check=list(HealthCheck))
     @given(st.lists(operation, min_size=1, max_size=25))
     def run(operations: list[tuple[Any, ...]]) -> None:
-        check_sequence(kind, operations)
+        check_sequence(kind, operations, user)
 
     here = os.getcwd()
     try:
         run()
     finally:
         os.chdir(here)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["cow", "tmpfs", "rw"])
+def test_sequences_agree_with_the_kernel(kind: str) -> None:
+    run_examples(kind, None)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root to be somebody else for a while")
+@pytest.mark.parametrize("kind", ["cow", "tmpfs"])
+def test_unprivileged_sequences_agree_with_the_kernel(kind: str) -> None:
+    run_examples(kind, USER)

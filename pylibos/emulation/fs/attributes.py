@@ -13,11 +13,12 @@ from pylibos.abi.errno import Errno
 from pylibos.abi.files import NANOSECONDS, S_ISGID, S_ISUID, UTIME_NOW, UTIME_OMIT, XATTR_NAME_MAX, XATTR_SIZE_MAX
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.fs.notify import IN_ATTRIB, IN_MODIFY, notify_change
-from pylibos.emulation.fs.permission import CAP_CHOWN, CAP_SYS_ADMIN, chmod_bits, owner_or_capable, permitted, require
+from pylibos.emulation.fs.permission import CAP_CHOWN, CAP_FSETID, CAP_SYS_ADMIN, chmod_bits, owner_or_capable, permitted, require
 
 if TYPE_CHECKING:
     from pylibos.emulation.fs.inode import Inode
     from pylibos.emulation.process.thread import Thread
+    from pylibos.emulation.security.credentials import Credentials
 
 UNCHANGED: Final = 0xFFFFFFFF
 """(uid_t)-1."""
@@ -64,11 +65,24 @@ def chown(thread: Thread, inode: Inode, uid: int, gid: int) -> None:
             raise SyscallError(Errno.EPERM)
     mode: int | None = None
     if not inode.is_directory and inode.mode & (S_ISUID | S_ISGID):
-        mode = inode.mode & 0o7777 & ~S_ISUID
-        if mode & 0o010:
-            mode &= ~S_ISGID
+        mode = without_set_id(inode, credentials)
     inode.change(mode, None if uid == UNCHANGED else uid, None if gid == UNCHANGED else gid)
     _changed(thread, inode)
+
+
+def without_set_id(inode: Inode, credentials: Credentials) -> int:
+    """The permission bits after a change of content or owner: set-group-id stays only without group execution."""
+    mode = inode.mode & 0o7777 & ~S_ISUID
+    if mode & 0o010 or not (credentials.in_group(inode.gid) or credentials.has_capability(CAP_FSETID)):
+        mode &= ~S_ISGID
+    return mode
+
+
+def drop_set_id(thread: Thread, inode: Inode) -> None:
+    """A caller without CAP_FSETID changed the content: the set-id bits fall (file_remove_privs)."""
+    credentials = thread.process.credentials
+    if not credentials.has_capability(CAP_FSETID) and not inode.volatile:
+        inode.change(mode=without_set_id(inode, credentials))
 
 
 def stamp(thread: Thread, inode: Inode, times: tuple[int, int, int, int] | None) -> None:
@@ -116,8 +130,8 @@ def truncate(thread: Thread, inode: Inode, size: int) -> None:
     if size > SIZE_MAX:
         raise SyscallError(Errno.EFBIG)
     inode.resize(size)
-    if inode.mode & S_ISUID or inode.mode & (S_ISGID | 0o010) == S_ISGID | 0o010:
-        inode.change(mode=inode.mode & 0o7777 & ~S_ISUID & ~(S_ISGID if inode.mode & 0o010 else 0))
+    if inode.mode & (S_ISUID | S_ISGID):
+        drop_set_id(thread, inode)
     notify_change(inode, IN_MODIFY)
 
 

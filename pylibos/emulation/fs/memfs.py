@@ -28,6 +28,7 @@ from pylibos.abi.files import (
 )
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.fs.inode import Directory, Inode, Symlink, Volume
+from pylibos.emulation.fs.permission import CAP_FSETID
 from pylibos.monitor.host_abi import Access, AttributeChange, Create
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 INODE_LIMIT: Final = 1 << 20
 """Inodes one volume may make: about 500 MB of Python objects at the very worst."""
+
+READ: Final = Access.READ
+PLAIN: Final = Create.OPEN
 
 Registry = dict[tuple[int, int], Inode]
 """(host device, host inode) of a backing stream -> the inode it backs; owned by the I/O manager."""
@@ -167,10 +171,11 @@ class MemFile(Attributed):
 
     stream          the library OS's own handle of the content, or None while there is none (size 0, or the lower file's)
     stream_mtime    the stream's mtime when the inode's mtime was last decided: the inode's holds while the stream's is still this
+    drops_set_id    some writer lacks CAP_FSETID: a native write takes the set-id bits away
     maybe_dirty     a guest may hold a writable descriptor or mapping: ask the stream before believing size and mtime
     """
 
-    __slots__ = ("_blocks", "maybe_dirty", "stream", "stream_key", "stream_mtime")
+    __slots__ = ("_blocks", "drops_set_id", "maybe_dirty", "stream", "stream_key", "stream_mtime")
 
     is_regular = True
 
@@ -180,6 +185,7 @@ class MemFile(Attributed):
         self.stream_key = (0, 0)
         self.stream_mtime = 0
         self.maybe_dirty = False
+        self.drops_set_id = False
         self._blocks = 0
 
     @property
@@ -213,7 +219,7 @@ class MemFile(Attributed):
         if attributes.mtime_ns != self.stream_mtime:
             self.stream_mtime = self.mtime = self.ctime = attributes.mtime_ns
             self.record = None
-            if self.mode & (S_ISUID | S_ISGID):
+            if self.drops_set_id and self.mode & (S_ISUID | S_ISGID):
                 self.mode &= ~S_ISUID if not self.mode & 0o010 else ~(S_ISUID | S_ISGID)
 
     def change(
@@ -259,14 +265,16 @@ class MemFile(Attributed):
         self.stream_mtime = attributes.mtime_ns
 
     def open_stream(self, thread: Thread, access: Access, create: Create) -> HostStream:
-        if create & Create.TRUNCATE:
+        # IntFlag arithmetic costs half a microsecond an operator: plain opens compare identities only
+        if create is not PLAIN and create & Create.TRUNCATE:
             self.resize(0)
-        if access & Access.WRITE:
-            stream = self.content()
+            create &= ~Create.TRUNCATE
+        stream = self.content()
+        if access is not READ:
             self.maybe_dirty = True
-        else:
-            stream = self.content()
-        return self.volume.host.stream_reopen(stream, access, create & ~Create.TRUNCATE)
+            if not thread.process.credentials.has_capability(CAP_FSETID):
+                self.drops_set_id = True
+        return self.volume.host.stream_reopen(stream, access, create)
 
     def drop_content(self) -> None:
         """Nobody can reach the file any more: give the stream back."""

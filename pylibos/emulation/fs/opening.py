@@ -24,8 +24,11 @@ from pylibos.abi.files import (
     S_IFCHR,
     S_IFMT,
     S_IFSOCK,
+    S_ISGID,
+    S_ISUID,
 )
 from pylibos.emulation.errors import SyscallError
+from pylibos.emulation.fs.attributes import drop_set_id
 from pylibos.emulation.fs.inode import Directory, Inode, path_of
 from pylibos.emulation.fs.names import create_file, may_change, new_attributes
 from pylibos.emulation.fs.notify import IN_OPEN, notify_change
@@ -85,6 +88,8 @@ def open_inode(thread: Thread, inode: Inode, flags: int, *, created: bool = Fals
     executive = thread.process.executive
     if not flags & O_PATH and not created:
         _check(thread, inode, flags)
+    if flags & O_TRUNC and inode.is_regular and inode.mode & (S_ISUID | S_ISGID):
+        drop_set_id(thread, inode)
     if inode.watches is not None or (inode.parent is not None and inode.parent.watches is not None):
         notify_change(inode, IN_OPEN)
     plain = inode.is_regular and not flags & O_PATH
@@ -114,8 +119,8 @@ def _open_or_create(
     thread: Thread, files: FileSystem, base: Inode | None, path: bytes, flags: int, mode: int, rules: int
 ) -> Any:
     if path[-1:] == b"/":
-        files.parent(thread, base, path)
-        raise SyscallError(Errno.EISDIR)
+        name = files.parent(thread, base, path)[1]
+        raise SyscallError(Errno.EEXIST if flags & O_EXCL and name in (b".", b"..", b"/") else Errno.EISDIR)
     follow = not flags & (O_EXCL | O_NOFOLLOW)
     location = files.look_by_rules(thread, base, path, follow, rules) if rules else files.look(thread, base, path, follow)
     inode = location.inode

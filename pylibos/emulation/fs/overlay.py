@@ -24,7 +24,7 @@ from weakref import WeakValueDictionary
 from pylibos.abi.errno import Errno
 from pylibos.abi.files import OVERLAYFS_MAGIC, S_IFMT, S_IFREG, STATFS
 from pylibos.emulation.fs.inode import Entry, Inode, Symlink
-from pylibos.emulation.fs.memfs import MemDirectory, MemFile, MemSpecial, MemVolume
+from pylibos.emulation.fs.memfs import PLAIN, READ, MemDirectory, MemFile, MemSpecial, MemVolume
 from pylibos.monitor.host_abi import Access, Create, HostError, NodeKind
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class CowFile(MemFile):
         return self.xattrs
 
     def open_stream(self, thread: Thread, access: Access, create: Create) -> HostStream:
-        if self.lower and not access & Access.WRITE and not create & Create.TRUNCATE:
+        if self.lower and access is READ and (create is PLAIN or not create & Create.TRUNCATE):
             stream = self.volume.host.stream_open(b"file:" + self.lower, access, create)
             volume = self.volume
             assert isinstance(volume, MemVolume)

@@ -73,20 +73,44 @@ def split(path: bytes) -> list[bytes]:
     return parts
 
 
-def walk(  # noqa: C901, PLR0912, PLR0915 - one loop with all rules in sight; cutting it would cost a call per component
+def _origin(start: Inode, root: Inode, path: bytes, rules: int) -> Inode:
+    """Where the first component is looked up."""
+    if path[:1] != b"/":
+        return start
+    if rules & RESOLVE_BENEATH or (rules & RESOLVE_NO_XDEV and root.volume is not start.volume):
+        raise SyscallError(Errno.EXDEV)
+    return root
+
+
+def _up(current: Inode, root: Inode, rules: int, report: Walk) -> Inode:
+    """The component ".."."""
+    report.through_parents = True
+    if current is root and rules & RESOLVE_BENEATH:
+        raise SyscallError(Errno.EXDEV)
+    return parent_of(current, root)
+
+
+def _target(link: Inode, thread: Thread, links: int, rules: int, report: Walk) -> Location | bytes:
+    """What a symbolic link, the links-th of this walk, holds: text, or the place itself for a magic link."""
+    if links > SYMLINK_LIMIT or rules & RESOLVE_NO_SYMLINKS:
+        raise SyscallError(Errno.ELOOP)
+    report.through_links = True
+    target = link.follow(thread)
+    if not link.cacheable or isinstance(target, Location):
+        report.pure = False
+    if not target:
+        raise SyscallError(Errno.ENOENT)
+    return target
+
+
+def walk(  # noqa: C901, PLR0912 - one loop with all rules in sight; cutting it would cost a call per component
     thread: Thread, start: Inode, root: Inode, path: bytes, follow: bool, rules: int, report: Walk
 ) -> Location:
     """Walk path from start (or root, when it is absolute). Location.inode is None when only the last name is missing."""
     credentials = thread.process.credentials
-    current = start
-    if path[:1] == b"/":
-        if rules & RESOLVE_BENEATH:
-            raise SyscallError(Errno.EXDEV)
-        if rules & RESOLVE_NO_XDEV and root.volume is not start.volume:
-            raise SyscallError(Errno.EXDEV)
-        current = root
     if rules & (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
         root = start
+    current = _origin(start, root, path, rules)
     if current.volatile:
         current.refresh()  # further down a look-up has just asked the host
     volume = current.volume
@@ -103,10 +127,7 @@ def walk(  # noqa: C901, PLR0912, PLR0915 - one loop with all rules in sight; cu
         if not current.cacheable:
             report.pure = False
         if name == b"..":
-            report.through_parents = True
-            if current is root and rules & RESOLVE_BENEATH:
-                raise SyscallError(Errno.EXDEV)
-            current = parent_of(current, root)
+            current = _up(current, root, rules, report)
             if rules & RESOLVE_NO_XDEV and current.volume is not volume:
                 raise SyscallError(Errno.EXDEV)
             continue
@@ -116,7 +137,7 @@ def walk(  # noqa: C901, PLR0912, PLR0915 - one loop with all rules in sight; cu
                 raise SyscallError(Errno.ENAMETOOLONG)
             child = current.lookup(name, thread)
             if child is None:
-                if parts and parts != [b"."]:
+                if parts:
                     raise SyscallError(Errno.ENOENT)
                 return Location(None, current, name)
         if child.mounted is not None:
@@ -125,20 +146,12 @@ def walk(  # noqa: C901, PLR0912, PLR0915 - one loop with all rules in sight; cu
                 raise SyscallError(Errno.EXDEV)
         if child.is_symlink and (parts or follow):
             links += 1
-            if links > SYMLINK_LIMIT or rules & RESOLVE_NO_SYMLINKS:
-                raise SyscallError(Errno.ELOOP)
-            report.through_links = True
-            if not child.cacheable:
-                report.pure = False
-            target = child.follow(thread)
+            target = _target(child, thread, links, rules, report)
             if isinstance(target, Location):
-                report.pure = False
                 current = _jump(target, rules)
                 if not parts:
                     return target
                 continue
-            if not target:
-                raise SyscallError(Errno.ENOENT)
             if target[:1] == b"/":
                 if rules & RESOLVE_BENEATH or (rules & RESOLVE_NO_XDEV and root.volume is not volume):
                     raise SyscallError(Errno.EXDEV)

@@ -129,12 +129,19 @@ def test_messages(text: str, message: str) -> None:
         b"#" * (2 << 20),
         b"version = 1\n" + b"a." * 50_000 + b"b = 1",
         b"version = 1\x00",
+        b"version = 1\nx" + b" " * 200_000 + b"= 1",
     ],
-    ids=["utf16", "broken", "nested", "digits", "large", "dotted", "nul"],
+    ids=["utf16", "broken", "nested", "digits", "large", "dotted", "nul", "spaces"],
 )
 def test_hostile_files(data: bytes) -> None:
     with pytest.raises(ManifestError):
         parse_manifest(data)
+
+
+def test_many_rules_are_read_in_linear_time() -> None:
+    lines = b"".join(b'"/%d",\n' % number for number in range(20_000))
+    manifest = parse_manifest(b"version = 1\n[files]\nro = [\n" + lines + b"]", "p")
+    assert manifest.grants[-1].origin == "p:20003 files.ro"
 
 
 def test_messages_have_no_control_characters() -> None:
