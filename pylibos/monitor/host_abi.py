@@ -11,7 +11,7 @@ URIs (bytes, because Linux path names are bytes):
     dir:/abs/path       a directory of the host
     mem:NAME            a new anonymous file in memory (memfd); content native, name only a label
     token:dir           a new, empty, already unlinked directory: EISDIR on read, has an offset, unique inode
-    token:path          a new O_PATH descriptor of a unique object: EBADF on read and write
+    token:path          a new descriptor of a unique object: EBADF on read and write
     token:event         a new eventfd used only as a waitable host object
     pipe:               a new pipe; stream_open gives the reading end, stream_open_pair both
     unix:stream unix:dgram unix:seqpacket   a new pair of connected AF_UNIX sockets (stream_open_pair)

@@ -5,7 +5,7 @@ Owns a small pool of unlinked directories, refilled in batches. Nothing is left 
 private directory a batch is made in lives for some hundred microseconds and is removed with it; what a kill in just that moment leaves
 (empty directories) is swept by a later batch.
 Invariants: every token has an inode number no other open object of its file system has.
-Sources: mkdirat(2), memfd_create(2), open(2) "O_PATH".
+Sources: mkdirat(2), memfd_create(2), open(2) "access mode".
 """
 
 from __future__ import annotations
@@ -99,9 +99,13 @@ def _sweep(base: str) -> None:
 
 
 def path_token() -> int:
-    """A new O_PATH descriptor of a unique object: read and write give EBADF, fstat gives its own inode number."""
+    """A new descriptor of a unique object that neither reads nor writes (EBADF), as an O_PATH one; fstat gives its own inode number.
+
+    Access mode 3, not O_PATH itself: the kernel installs no O_PATH descriptor through a seccomp notification (it looks the source up with
+    fget, which knows none). open(2), "access mode 3": permission of both, of which neither is granted.
+    """
     memory = os.memfd_create("token", os.MFD_CLOEXEC)
     try:
-        return os.open(f"/proc/self/fd/{memory}", os.O_PATH | os.O_CLOEXEC)
+        return os.open(f"/proc/self/fd/{memory}", os.O_ACCMODE | os.O_CLOEXEC)
     finally:
         os.close(memory)

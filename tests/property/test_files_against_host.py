@@ -133,8 +133,7 @@ class Host:
             with identity(self.user):
                 return method(*arguments)
         except OSError as error:
-            assert error.errno is not None
-            return -error.errno
+            return -(error.errno or 0)
 
     def chown(self, where: bytes, uid: int, gid: int) -> None:
         os.chown(where, uid, gid, dir_fd=self.cwd)

@@ -108,9 +108,9 @@ def walk(  # noqa: C901, PLR0912 - one loop with all rules in sight; cutting it 
 ) -> Location:
     """Walk path from start (or root, when it is absolute). Location.inode is None when only the last name is missing."""
     credentials = thread.process.credentials
-    current = _origin(start, root, path, rules)
     if rules & (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
         root = start
+    current = _origin(start, root, path, rules)
     if current.volatile:
         current.refresh()  # further down a look-up has just asked the host
     volume = current.volume
@@ -137,7 +137,7 @@ def walk(  # noqa: C901, PLR0912 - one loop with all rules in sight; cutting it 
                 raise SyscallError(Errno.ENAMETOOLONG)
             child = current.lookup(name, thread)
             if child is None:
-                if parts and parts != [b"."]:
+                if parts:
                     raise SyscallError(Errno.ENOENT)
                 return Location(None, current, name)
         if child.mounted is not None:

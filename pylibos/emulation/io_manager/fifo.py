@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pylibos.abi.errno import Errno
-from pylibos.abi.files import O_ACCMODE, O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY
+from pylibos.abi.files import O_ACCMODE, O_CLOEXEC, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_WRONLY
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.object_manager.dispatcher import Event
 from pylibos.emulation.outcome import Install, Wait
@@ -68,9 +68,12 @@ def count_ends(host: HostABI, host_pids: Iterable[int], key: Key) -> tuple[int, 
                 identity = host.descriptor_identity(pid, number)
                 if (identity.device, identity.inode) != key:
                     continue
-                mode = host.descriptor_state(pid, number)[0] & O_ACCMODE
+                flags = host.descriptor_state(pid, number)[0]
             except HostError:
                 continue
+            if flags & O_PATH:
+                continue
+            mode = flags & O_ACCMODE
             readers += mode != O_WRONLY
             writers += mode != O_RDONLY
     return readers, writers
