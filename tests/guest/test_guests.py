@@ -13,12 +13,16 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.harness.build import TOOLCHAINS
 from tests.harness.comparison import ENVIRONMENT, NATIVE, NOBODY, Case, line_difference, sections
 from tests.harness.plugin import Comparer
+
+if TYPE_CHECKING:
+    from _pytest.mark import ParameterSet
 
 HERE = Path(__file__).parent
 DIRECTIVES = {"flags", "variants", "grant", "user", "timeout", "inside-only", "args", "stdin", "status", "run"}
@@ -56,7 +60,7 @@ def read_guest(source: Path) -> Guest:
 GUESTS = [read_guest(source) for source in sorted(HERE.glob("*.c"))]
 
 
-def variants(*, inside_only: bool) -> list[pytest.param]:  # type: ignore[valid-type]
+def variants(*, inside_only: bool) -> list[ParameterSet]:
     """One parameter per guest, kind of ELF file, user and grant; its id is the name that known_gaps.toml uses."""
     chosen = []
     for guest in GUESTS:
