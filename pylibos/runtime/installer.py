@@ -12,7 +12,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Final, Protocol
 
-from pylibos.abi.plan import PASSAGE, SCRATCH_ADDRESS
+from pylibos.abi.plan import SCRATCH_ADDRESS
 from pylibos.emulation.errors import SyscallError
 from pylibos.monitor.host_abi import HostError
 from pylibos.runtime.memory import TaskMemory
@@ -35,6 +35,7 @@ _MESSAGE: Final = struct.Struct("<QIIQQQQQ")
 """struct msghdr: name, name length, padding, iov, iov count, control, control length, flags."""
 _VECTOR: Final = struct.Struct("<QQ")
 _CONTROL_SIZE: Final = 24
+_DESCRIPTOR_SIZE: Final = 4
 
 
 class Installer(Protocol):
@@ -84,8 +85,9 @@ class NotifyInstaller:
 class TracedInstaller:
     """Over the passage socket: the supervisor sends, the task receives in place of the call it was making."""
 
-    def __init__(self, tracer: Tracer, ends: tuple[socket.socket, socket.socket]) -> None:
+    def __init__(self, tracer: Tracer, ends: tuple[socket.socket, socket.socket], passage: int) -> None:
         self._tracer = tracer
+        self._passage = passage
         self._ours, self._theirs = ends
         self._tid = 0
         self._saved: list[int] | None = None
@@ -119,7 +121,7 @@ class TracedInstaller:
             return -EMFILE
         socket.send_fds(self._ours, [b"D"], [descriptor])
         registers = list(saved)
-        registers[events.RDI] = PASSAGE
+        registers[events.RDI] = self._passage
         registers[events.RSI] = SCRATCH_ADDRESS
         registers[events.RDX] = MSG_DONTWAIT | (MSG_CMSG_CLOEXEC if close_on_exec else 0)
         registers[events.RAX] = NR_RECVMSG
@@ -139,12 +141,14 @@ class TracedInstaller:
 
     def _take_back(self) -> None:
         """The guest has closed its passage, or has no room: the message must not reach the next receiver."""
+        # Not socket.recv_fds: it drops its flags, and would wait for ever when the guest has taken the byte but not the descriptor.
         try:
-            _data, descriptors, _flags, _address = socket.recv_fds(self._theirs, 1, 1, socket.MSG_DONTWAIT)
+            _data, messages, _flags, _address = self._theirs.recvmsg(1, socket.CMSG_LEN(_DESCRIPTOR_SIZE), socket.MSG_DONTWAIT)
         except BlockingIOError:
             return
-        for descriptor in descriptors:
-            os.close(descriptor)
+        for _level, _kind, data in messages:
+            for (descriptor,) in struct.iter_unpack("<i", data[: len(data) // _DESCRIPTOR_SIZE * _DESCRIPTOR_SIZE]):
+                os.close(descriptor)
 
 
 def _number(result: int) -> int:
