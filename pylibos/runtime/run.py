@@ -91,6 +91,7 @@ class Run:
             init.control.send(struct.pack("<Q", len(block)))
             gc.freeze()
             gc.enable()
+            gc.set_threshold(20_000, 20, 50)  # a call leaves no cycles; a process some dozen objects
             status = supervisor.run()
         except TracerError as error:
             raise PylibosError(f"interception failed: {error}", "run 'pylibos doctor' to see what this host lacks") from error
