@@ -54,6 +54,15 @@ def reopen_guest(name: bytes, flags: int, console: tuple[int, ...]) -> int:
         os.close(pinned)
 
 
+def pinned_path(descriptor: int) -> bytes:
+    """Host name by which policy decides about a pinned regular file, the last one it had if it has none now; b"" for anything else."""
+    record = os.fstat(descriptor)
+    name = os.readlink(b"/proc/self/fd/%d" % descriptor)
+    if not stat.S_ISREG(record.st_mode) or name[:1] != b"/" or name.startswith(b"/memfd:"):
+        return b""
+    return name.removesuffix(b" (deleted)") if record.st_nlink == 0 else name
+
+
 def _open(path: bytes, flags: int) -> int:
     """Open without waiting for the other end of a FIFO or for a modem, then take off what the guest did not ask for."""
     descriptor = os.open(path, flags | os.O_NONBLOCK | _NO_TERMINAL)

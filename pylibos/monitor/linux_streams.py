@@ -253,12 +253,14 @@ class LinuxStreams:
         return self._register(fcntl.fcntl(self._console[int(name)], fcntl.F_DUPFD_CLOEXEC, 3), _FIXED)
 
     def _open_guest(self, name: bytes, access: int, create: int, _mode: int) -> HostStream:
-        from pylibos.monitor.linux_reopen import reopen_guest
+        from pylibos.monitor.linux_reopen import pinned_path, reopen_guest
 
         flags = _FLAGS.get(access)
         if flags is None or create & (_CREATE | _EXCLUSIVE):
             raise HostError(EINVAL)
-        return self._register(reopen_guest(name, flags | _create_bits(create), self._console), _FIXED)
+        descriptor = reopen_guest(name, flags | _create_bits(create), self._console)
+        path = b"" if access else pinned_path(descriptor)
+        return self._register(descriptor, _Origin(path, installable=False) if path else _FIXED)
 
     @host_call
     def stream_open_pair(self, uri: Uri, create: Create = Create.OPEN) -> tuple[HostStream, HostStream]:

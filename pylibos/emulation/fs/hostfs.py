@@ -11,6 +11,7 @@ permissions: callers check the guest's view first, the host checks again.
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -21,7 +22,7 @@ from pylibos.emulation.fs.inode import Directory, Entry, Inode, Symlink, Volume
 from pylibos.monitor.host_abi import Access, AttributeChange, Create, HostError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from pylibos.emulation.fs.memfs import Registry
     from pylibos.emulation.process.thread import Thread
@@ -148,6 +149,7 @@ class HostBacked(Inode):
         self, mode: int | None = None, uid: int | None = None, gid: int | None = None, atime: int | None = None, mtime: int | None = None
     ) -> None:
         self.volume.host.stream_change(self.uri(), AttributeChange(mode, uid, gid, atime, mtime))
+        self.refresh()
 
     def xattr_names(self) -> Sequence[bytes]:
         return self.volume.host.attribute_list(self.uri())
@@ -162,16 +164,50 @@ class HostBacked(Inode):
 class HostFile(HostBacked):
     """A regular file or a special node of the host."""
 
-    __slots__ = ("host_blocks", "key")
+    __slots__ = ("extra", "handle", "host_blocks", "key")
 
     def __init__(self, volume: HostVolume, number: int, mode: int, uid: int, gid: int) -> None:
         super().__init__(volume, number, mode, uid, gid)
+        self.extra: object = None
+        """What the I/O manager keeps of a FIFO."""
+        self.handle: HostStream | None = None
+        """The very file, while a call on a descriptor is answered: names may have moved, or gone, under an open file."""
         self.host_blocks = 0
         self.key = (0, 0)
 
     @property
     def blocks(self) -> int:
         return self.host_blocks
+
+    @contextmanager
+    def through(self, host_tid: int, fd: int) -> Iterator[None]:
+        """Within the block, changes go to the open file itself; by name when fd is only a token for it (O_PATH)."""
+        host = self.volume.host
+        handle = host.stream_open(b"guest:%d/%d" % (host_tid, fd), Access.NONE)
+        try:
+            attributes = host.stream_query_open(handle)
+            if attributes[:2] == self.key:
+                self.handle = handle
+                self.refresh_from(attributes)
+            yield
+        finally:
+            self.handle = None
+            host.stream_close(handle)
+
+    def refresh(self) -> None:
+        if self.handle is None:
+            super().refresh()
+        else:
+            self.refresh_from(self.volume.host.stream_query_open(self.handle))
+
+    def change(
+        self, mode: int | None = None, uid: int | None = None, gid: int | None = None, atime: int | None = None, mtime: int | None = None
+    ) -> None:
+        if self.handle is None:
+            super().change(mode, uid, gid, atime, mtime)
+        else:
+            self.volume.host.stream_change_open(self.handle, AttributeChange(mode, uid, gid, atime, mtime))
+            self.refresh()
 
     def resize(self, size: int) -> None:
         self.volume.host.stream_change(self.uri(), AttributeChange(size=size))
@@ -240,9 +276,11 @@ class HostDirectory(HostBacked, Directory):
         inode = self.lookup(name, None)
         if inode is None:
             raise SyscallError(Errno.ENOENT)
+        if (inode.uid, inode.gid) != (uid, gid):
+            with suppress(HostError):  # an invoking user who is not root cannot give files away: the host's owner stands
+                inode.change(uid=uid, gid=gid)
         if kind != S_IFLNK and inode.mode & 0o7777 != mode & 0o7777:
             inode.change(mode=mode & 0o7777)
-            inode.refresh()
         return inode
 
     def link(self, name: bytes, inode: Inode) -> None:

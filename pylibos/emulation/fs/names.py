@@ -128,7 +128,7 @@ def link(files: FileSystem, thread: Thread, inode: Inode, base: Inode | None, pa
     may_change(directory, thread.process.credentials)
     if inode.is_directory:
         raise SyscallError(Errno.EPERM)
-    if inode.nlink == 0 and not unnamed:
+    if inode.nlink == 0 and (not unnamed or getattr(inode, "never_named", False)):
         raise SyscallError(Errno.ENOENT)
     if inode.nlink >= 65000:
         raise SyscallError(Errno.EMLINK)
