@@ -164,7 +164,7 @@ class HostBacked(Inode):
 class HostFile(HostBacked):
     """A regular file or a special node of the host."""
 
-    __slots__ = ("extra", "handle", "host_blocks", "key")
+    __slots__ = ("extra", "handle", "host_blocks", "key", "opened", "unnamed")
 
     def __init__(self, volume: HostVolume, number: int, mode: int, uid: int, gid: int) -> None:
         super().__init__(volume, number, mode, uid, gid)
@@ -172,6 +172,10 @@ class HostFile(HostBacked):
         """What the I/O manager keeps of a FIFO."""
         self.handle: HostStream | None = None
         """The very file, while a call on a descriptor is answered: names may have moved, or gone, under an open file."""
+        self.opened: tuple[int, int] | None = None
+        """(host tid, descriptor) of a guest that was asked for this file last by a /proc/PID/fd link: the way to a file without a name."""
+        self.unnamed: HostStream | None = None
+        """A new file without a name, until its first open."""
         self.host_blocks = 0
         self.key = (0, 0)
 
@@ -213,10 +217,35 @@ class HostFile(HostBacked):
         self.volume.host.stream_change(self.uri(), AttributeChange(size=size))
 
     def open_stream(self, thread: Thread, access: Access, create: Create) -> HostStream:
-        stream = self.volume.host.stream_open(self.uri(), access, create)
+        host = self.volume.host
+        if self.unnamed is not None:
+            stream = host.stream_reopen(self.unnamed, access, create)
+            host.stream_close(self.unnamed)
+            self.unnamed = None
+        elif self.nlink == 0 and self.opened is not None:
+            stream = self._again(*self.opened, access, create)
+        else:
+            stream = host.stream_open(self.uri(), access, create)
         assert isinstance(self.volume, HostVolume)
         self.volume.registry[self.key] = self
         return stream
+
+
+    def _again(self, host_tid: int, fd: int, access: Access, create: Create) -> HostStream:
+        """A new open of what a guest has open. Raises ENOENT when the guest has another file there by now."""
+        host = self.volume.host
+        stream = host.stream_open(b"guest:%d/%d" % (host_tid, fd), access, create)
+        if host.stream_query_open(stream)[:2] != self.key:
+            host.stream_close(stream)
+            raise SyscallError(Errno.ENOENT)
+        return stream
+
+    def opened_by(self, host_tid: int, fd: int) -> None:
+        """A /proc/PID/fd link led here: bring link count and attributes up to date, the name may have gone."""
+        attributes = self.volume.host.descriptor_attributes(host_tid, fd)
+        if attributes[:2] == self.key:
+            self.refresh_from(attributes)
+            self.opened = (host_tid, fd)
 
 
 class HostSymlink(HostBacked, Symlink):
@@ -283,9 +312,30 @@ class HostDirectory(HostBacked, Directory):
             inode.change(mode=mode & 0o7777)
         return inode
 
+    def make_unnamed(self, mode: int, uid: int, gid: int, *, nameable: bool = True) -> Inode:
+        volume = self.volume
+        assert isinstance(volume, HostVolume)
+        host = volume.host
+        create = Create.UNNAMED if nameable else Create.UNNAMED | Create.EXCLUSIVE
+        stream = host.stream_open(self.uri(), Access.READ_WRITE, create, mode & 0o7777)
+        attributes = host.stream_query_open(stream)
+        if (attributes.uid, attributes.gid) != (uid, gid):
+            with suppress(HostError):
+                host.stream_change_open(stream, AttributeChange(uid=uid, gid=gid))
+        if attributes.mode & 0o7777 != mode & 0o7777:
+            host.stream_change_open(stream, AttributeChange(mode=mode & 0o7777))
+        inode = volume.inode_for(host.stream_query_open(stream), self, b"#%d" % attributes.inode)
+        assert isinstance(inode, HostFile)
+        inode.unnamed = stream
+        return inode
+
     def link(self, name: bytes, inode: Inode) -> None:
         assert isinstance(inode, HostBacked)
-        self.volume.host.stream_link(inode.uri(), self.child_uri(name))
+        source = inode.uri()
+        if inode.nlink == 0 and isinstance(inode, HostFile) and inode.opened is not None:
+            source = b"guest:%d/%d" % inode.opened
+        self.volume.host.stream_link(source, self.child_uri(name))
+        inode.parent, inode.name = self, name
 
     def remove(self, name: bytes, inode: Inode) -> None:
         uri = self.child_uri(name)

@@ -325,10 +325,12 @@ class MemDirectory(Directory):
         self.attach(name, inode)
         return inode
 
-    def make_unnamed(self, mode: int, uid: int, gid: int) -> Inode:
+    def make_unnamed(self, mode: int, uid: int, gid: int, *, nameable: bool = True) -> Inode:
         volume = self.volume
         assert isinstance(volume, MemVolume)
         inode = volume.new_inode(S_IFREG | mode, uid, gid, 0, b"")
+        assert isinstance(inode, MemFile)
+        inode.never_named = not nameable
         inode.device = self.device
         inode.nlink = 0
         inode.parent = self

@@ -27,14 +27,13 @@ from pylibos.abi.files import (
     S_ISGID,
     S_ISUID,
 )
-from pylibos.abi.process import RLIMIT_NOFILE
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.fs.attributes import drop_set_id
 from pylibos.emulation.fs.inode import Directory, Inode, path_of
-from pylibos.emulation.fs.names import create_file, may_change, new_attributes
+from pylibos.emulation.fs.names import create_file, discard, may_change, new_attributes
 from pylibos.emulation.fs.notify import IN_OPEN, notify_change
 from pylibos.emulation.fs.permission import owner_or_capable, permitted
-from pylibos.monitor.host_abi import HostError
+from pylibos.emulation.outcome import Install
 
 if TYPE_CHECKING:
     from pylibos.emulation.fs.filesystem import FileSystem
@@ -76,24 +75,6 @@ def open_path(thread: Thread, base: Inode | None, path: bytes, flags: int, mode:
     if location.inode is None:
         raise SyscallError(Errno.ENOENT)
     return open_inode(thread, location.inode, flags)
-
-
-def require_room(thread: Thread) -> None:
-    """Raise EMFILE when the caller can hold no more descriptors: known before the file is made, as on Linux (get_unused_fd_flags).
-
-    Asks for the last number only, which is free in all but odd or full tables.
-    """
-    host = thread.process.executive.host
-    limit = host.process_limits(thread.process.host_pid, RLIMIT_NOFILE, None)[0]
-    if limit == -1:
-        return
-    try:
-        if limit:
-            host.descriptor_identity(thread.host_tid, limit - 1)
-    except HostError:
-        return
-    if sum(number < limit for number in host.descriptor_list(thread.host_tid)) >= limit:
-        raise SyscallError(Errno.EMFILE)
 
 
 def open_inode(thread: Thread, inode: Inode, flags: int, *, created: bool = False) -> Any:
@@ -150,9 +131,13 @@ def _open_or_create(
         return open_inode(thread, inode, flags)
     directory = location.parent
     assert isinstance(directory, Directory)
-    require_room(thread)
     inode = create_file(files, thread, directory, location.name, mode & 0o7777)
-    return open_inode(thread, inode, flags & ~(O_TRUNC | O_CREAT), created=True)
+    answer = open_inode(thread, inode, flags & ~(O_TRUNC | O_CREAT), created=True)
+
+    def not_taken(_errno: int) -> None:
+        discard(files, thread, directory, location.name, inode)
+
+    return Install(answer.stream, answer.close_on_exec, answer.keep, not_taken)
 
 
 def _open_unnamed(
@@ -169,9 +154,7 @@ def _open_unnamed(
         raise SyscallError(Errno.ENOTDIR)
     may_change(directory, thread.process.credentials)
     mode, uid, gid = new_attributes(directory, mode & 0o7777, thread)
-    inode = directory.make_unnamed(mode, uid, gid)
-    if flags & O_EXCL:
-        inode.never_named = True  # type: ignore[attr-defined]  # a MemFile: no other volume makes unnamed files
+    inode = directory.make_unnamed(mode, uid, gid, nameable=not flags & O_EXCL)
     answer = thread.process.executive.io.open(thread, inode, flags & ~O_TRUNC, b"")
     thread.process.executive.io.unlinked(inode)
     return answer

@@ -1,9 +1,9 @@
 """FIFOs: named pipes whose content is a host pipe and whose opening rules are ours.
 
-Of a FIFO in memory the library OS keeps only an O_PATH handle of the pipe, which counts neither as reader nor as writer, so end of file and SIGPIPE are native.
-A FIFO of a writable host directory is the host's own; a guest that waits in its open is woken by guests only.
-Whether somebody has the other end is asked of the guests' descriptor tables (an open of a FIFO is rare): every live guest descriptor of the
-pipe's identity, by access mode. An opener that must wait already holds its own end, so nothing written meanwhile is lost.
+Of a FIFO in memory the library OS keeps only an O_PATH handle of the pipe, which counts neither as reader nor as writer, so end of file
+and SIGPIPE are native. A FIFO of a writable host directory is the host's own; a guest that waits in its open is woken by guests only.
+Whether somebody has the other end is asked of the guests' descriptor tables (an open of a FIFO is rare): every live guest descriptor of
+the pipe's identity, by access mode. An opener that must wait already holds its own end, so nothing written meanwhile is lost.
 
     O_RDONLY   waits for a writer           O_RDONLY|O_NONBLOCK   never waits
     O_WRONLY   waits for a reader           O_WRONLY|O_NONBLOCK   ENXIO without a reader

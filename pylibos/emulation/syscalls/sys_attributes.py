@@ -1,6 +1,7 @@
 """chmod, chown, utime, truncate and extended attribute families, and umask. The rules are in fs/attributes.py.
 
-A descriptor of an object the VFS did not make is changed natively: the call is forwarded, its authority being the descriptor. Sources: fs/open.c, fs/attr.c, fs/utimes.c, fs/xattr.c.
+A descriptor of an object the VFS did not make is changed natively: the call is forwarded, its authority being the descriptor. Sources:
+fs/open.c, fs/attr.c, fs/utimes.c, fs/xattr.c.
 """
 
 from __future__ import annotations
