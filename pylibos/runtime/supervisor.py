@@ -165,6 +165,8 @@ class Supervisor:
         # Two steps instead of ADDFD's SEND flag: that one loses the synchronous wake-up (40 us across cores), and between the two
         # nothing but the caller's death can come, because a received call waits killable.
         result = self.tracer.install(call_id, self.descriptor(outcome.stream), outcome.close_on_exec)
+        if result < 0 and outcome.failed is not None:
+            outcome.failed(-result)
         self.tracer.reply(call_id, result)
         if not outcome.keep:
             self.executive.host.stream_close(outcome.stream)
@@ -230,6 +232,8 @@ class Supervisor:
     def _install_traced(self, tid: int, outcome: Install) -> None:
         stream = outcome.stream
         result = self.installer.install_descriptor(tid, self.descriptor(stream), outcome.close_on_exec)
+        if result < 0 and outcome.failed is not None:
+            outcome.failed(-result)
         if not outcome.keep:
             self.executive.host.stream_close(stream)
         moved = self.installer.moved()

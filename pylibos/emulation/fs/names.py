@@ -95,6 +95,15 @@ def create_file(files: FileSystem, thread: Thread, directory: Directory, name: b
     return _enter(files, thread, directory, name, S_IFREG | mode)
 
 
+def discard(files: FileSystem, thread: Thread, directory: Directory, name: bytes, inode: Inode) -> None:
+    """Take back a file that create_file() has just made, because its creator could not get a descriptor (EMFILE, known first on Linux)."""
+    if files.child(thread, directory, name) is not inode:
+        return
+    directory.remove(name, inode)
+    lost_name(files, inode)
+    thread.process.executive.io.unlinked(inode)
+
+
 def make_node(
     files: FileSystem, thread: Thread, base: Inode | None, path: bytes, mode: int, rdev: int = 0, target: bytes = b""
 ) -> Inode:
@@ -140,7 +149,7 @@ def link(files: FileSystem, thread: Thread, inode: Inode, base: Inode | None, pa
     may_change(directory, credentials)
     if inode.is_directory:
         raise SyscallError(Errno.EPERM)
-    if inode.nlink == 0 and not unnamed:
+    if inode.nlink == 0 and (not unnamed or getattr(inode, "never_named", False)):
         raise SyscallError(Errno.ENOENT)
     if inode.nlink >= 65000:
         raise SyscallError(Errno.EMLINK)

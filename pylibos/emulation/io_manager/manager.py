@@ -31,7 +31,7 @@ from pylibos.abi.files import (
 )
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.io_manager.device import DeviceObject, DriverObject, IoRequest, MajorFunction
-from pylibos.emulation.io_manager.fifo import FifoState, make_state, open_fifo
+from pylibos.emulation.io_manager.fifo import FifoState, HostFifo, make_state, open_fifo
 from pylibos.emulation.io_manager.file_object import FileKind, FileObject, Key
 from pylibos.emulation.outcome import Install
 from pylibos.monitor.host_abi import Access, Create, HostError
@@ -99,6 +99,8 @@ class IoManager:
             return self._path_device.call(IoRequest(MajorFunction.CREATE, thread, inode, flags, path))
         kind = inode.mode & S_IFMT
         if kind == S_IFREG:
+            if flags & O_ACCMODE == O_ACCMODE:  # neither reads nor writes: as good as an O_PATH open
+                return self._token(b"token:path", FileKind.FILE, IoRequest(MajorFunction.CREATE, thread, inode, flags, path))
             create = _PLAIN
             if flags & (O_TRUNC | O_APPEND | O_NONBLOCK):
                 create = create_bits(flags)
@@ -133,14 +135,19 @@ class IoManager:
         return Install(stream, request.flags & O_CLOEXEC != 0, keep=True)
 
     def _open_fifo(self, request: IoRequest) -> Any:
-        inode = request.inode
+        inode: Any = request.inode
         state = getattr(inode, "extra", None)
         if not isinstance(state, FifoState):
-            if not hasattr(inode, "extra"):  # a FIFO of a host directory: its content is the host's
+            if hasattr(inode, "uri"):  # of a writable host directory
+                state = HostFifo(self.host, inode.key)
+            elif hasattr(inode, "extra"):
+                state = make_state(self.host)
+            else:  # a FIFO of the lower tree
                 raise SyscallError(Errno.ENXIO)
-            state = make_state(self.host)
             inode.extra = state
             self.inodes[state.key] = inode
+        if isinstance(state, HostFifo):
+            state.uri = inode.uri()
         return open_fifo(request, state, self.guests())
 
     def _open_node(self, request: IoRequest) -> Install:
