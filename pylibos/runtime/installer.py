@@ -139,12 +139,14 @@ class TracedInstaller:
 
     def _take_back(self) -> None:
         """The guest has closed its passage, or has no room: the message must not reach the next receiver."""
+        # Not socket.recv_fds: CPython 3.11 drops its flags, and this must not wait.
+        room = socket.CMSG_LEN(struct.calcsize("i"))
         try:
-            _data, descriptors, _flags, _address = socket.recv_fds(self._theirs, 1, 1, socket.MSG_DONTWAIT)
+            _data, control, _flags, _address = self._theirs.recvmsg(1, room, socket.MSG_DONTWAIT | MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return
-        for descriptor in descriptors:
-            os.close(descriptor)
+        for _level, _kind, data in control:
+            os.close(struct.unpack_from("i", data)[0])
 
 
 def _number(result: int) -> int:
