@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from pylibos.monitor.host_abi import HostABI, HostStream, StreamAttributes
 
 _GONE = (Errno.ENOENT, Errno.ENOTDIR, Errno.ELOOP)
-HOSTFS_MAGIC = 0xEF53
+HOSTFS_MAGIC = 0x65735546
+"""That of virtiofs, which is what this is: a directory of the host. Programs that would rely on inotify to see natively written content
+(tail -f) poll on it, because it cannot tell them either."""
 _OWNER_BOTH = 0o600
 
 
@@ -37,7 +39,7 @@ class HostVolume(Volume):
     """A writable piece of the host."""
 
     cacheable = False
-    kind = b"ext4"
+    kind = b"virtiofs"
     magic = HOSTFS_MAGIC
 
     def __init__(self, host: HostABI, device: int, registry: Registry, path: bytes, *, read_only: bool = False) -> None:
@@ -78,7 +80,7 @@ class HostVolume(Volume):
         info = self.host.volume_query(b"file:" + self.path)
         flags = (1 if self.read_only else 0) | 0x20
         return STATFS.pack(
-            info.kind, info.block_size, info.blocks, info.blocks_free, info.blocks_available, info.files, info.files_free,
+            self.magic, info.block_size, info.blocks, info.blocks_free, info.blocks_available, info.files, info.files_free,
             self.device, 0, info.name_max, info.block_size, flags,
         )  # fmt: skip
 
