@@ -160,18 +160,28 @@ class HostBacked(Inode):
 
 
 class HostFile(HostBacked):
-    """A regular file or a special node of the host."""
+    """A regular file or a special node of the host. ``extra``: a FIFO joins programs of the sandbox only, so its pipe is ours."""
 
-    __slots__ = ("host_blocks", "key")
+    __slots__ = ("extra", "host_blocks", "key")
 
     def __init__(self, volume: HostVolume, number: int, mode: int, uid: int, gid: int) -> None:
         super().__init__(volume, number, mode, uid, gid)
         self.host_blocks = 0
         self.key = (0, 0)
+        self.extra: object = None
 
     @property
     def blocks(self) -> int:
         return self.host_blocks
+
+    def has_its_name(self) -> bool:
+        """Whether the name we know still leads to this very file: it has not been renamed or removed behind our back."""
+        assert isinstance(self.volume, HostVolume)
+        try:
+            attributes = self.volume.host.stream_query(self.uri())
+        except HostError:
+            return False
+        return (attributes.device, attributes.inode) == self.key
 
     def resize(self, size: int) -> None:
         self.volume.host.stream_change(self.uri(), AttributeChange(size=size))

@@ -83,7 +83,10 @@ def inode_of_open(thread: Thread, fd: int) -> Inode | None:
     file = thread.process.executive.io.describe(thread, fd)
     if file.kind is FileKind.PATH:
         raise SyscallError(Errno.EBADF)
-    return None if isinstance(file.inode, HostFile) else file.inode
+    inode = file.inode
+    # A host file that has lost its name can be changed through the descriptor only. As long as it has one, the change is ours to make:
+    # the guest may have another identity on the host than the supervisor, and its own rules of ownership.
+    return None if isinstance(inode, HostFile) and not inode.has_its_name() else inode
 
 
 def _path(thread: Thread, path: bytes, follow: bool = True) -> Inode:
