@@ -250,10 +250,22 @@ class HostDirectory(HostBacked, Directory):
         inode = self.lookup(name, None)
         if inode is None:
             raise SyscallError(Errno.ENOENT)
+        if (inode.uid, inode.gid) != (uid, gid):
+            self._give(inode, uid, gid)
         if kind != S_IFLNK and inode.mode & 0o7777 != mode & 0o7777:
             inode.change(mode=mode & 0o7777)
             inode.refresh()
         return inode
+
+    def _give(self, inode: Inode, uid: int, gid: int) -> None:
+        """A new file belongs to whom the guest believes to be, where the supervisor may say so; elsewhere it stays the invoker's."""
+        try:
+            inode.change(uid=uid, gid=gid)
+        except HostError as error:
+            if error.errno not in (Errno.EPERM, Errno.EINVAL):
+                raise
+            return
+        inode.refresh()
 
     def link(self, name: bytes, inode: Inode) -> None:
         assert isinstance(inode, HostBacked)
