@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from tests.harness.comparison import NOBODY, PYLIBOS, ROOT, Case, as_user, outer_environment
+from tests.harness.comparison import NOBODY, PYLIBOS, ROOT, as_user, outer_environment
 from tests.harness.plugin import Comparer
 from tests.harness.processes import Completed, run
 from tests.harness.programs import python
