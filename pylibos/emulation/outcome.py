@@ -32,6 +32,22 @@ FORWARD = Forward()
 
 
 @record
+class Replace:
+    """Let the host kernel execute the call with other arguments; only for calls routed TRACE. The guest's registers are put back after.
+
+    ``data`` (at most REPLACE_SIZE bytes) is placed in the guest's memory for the duration of the call, and argument ``address`` (an
+    index) points at it; ``arguments`` are (index, value). ``finish`` runs at the call's exit with the raw result (-errno, or one of
+    the kernel's restart codes) and answers the result to give. Other threads of the guest can change ``data`` before the kernel reads
+    it: whatever they could put there must be harmless.
+    """
+
+    data: bytes = b""
+    address: int = 0
+    arguments: Sequence[tuple[int, int]] = ()
+    finish: Callable[[int], int] | None = None
+
+
+@record
 class Install:
     """The call's result is a new guest descriptor (the lowest free number) that refers to ``stream``.
 
@@ -120,5 +136,5 @@ class Exec:
     """Address in guest memory of a NUL byte (the end of the path string): an empty path for execveat."""
 
 
-Outcome = int | None | Forward | Install | Exec
+Outcome = int | None | Forward | Replace | Install | Exec
 Blocking = Generator[Wait, int | None, Outcome]

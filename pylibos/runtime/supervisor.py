@@ -13,10 +13,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from pylibos.emulation.dispatch import dispatch, internal_fault
-from pylibos.emulation.outcome import Exec, Forward, Install
+from pylibos.emulation.outcome import Exec, Forward, Install, Replace
 from pylibos.monitor.host_abi import HostError
 from pylibos.runtime.blocking import BlockingCalls
 from pylibos.runtime.image import ImageLoader
+from pylibos.runtime.replaced import ReplacedCalls
 from pylibos.runtime.task import NOT_READY, NotReady, Stage, Task
 from pylibos.tracer import tracer as events
 from pylibos.tracer.native import lib
@@ -94,6 +95,7 @@ class Supervisor:
         """Wait status of tasks that ended before their creation was reported."""
         self._images = ImageLoader(self, loader)
         self._blocking = BlockingCalls(self)
+        self._replaced = ReplacedCalls(self)
         self._handlers: dict[int, Callable[[Fields], None]] = {
             events.NOTIFIED: self._notified,
             events.TRACED: self._traced,
@@ -183,6 +185,8 @@ class Supervisor:
             self._install_reply(call_id, outcome)
         elif isinstance(outcome, Exec):
             self._images.begin(task, call_id, outcome)
+        elif isinstance(outcome, Replace):  # never: calls with such an outcome are routed TRACE
+            self.tracer.reply(call_id, -ENOSYS)
         else:
             self._blocking.begin_notified(task, call_id, outcome)
 
@@ -271,6 +275,8 @@ class Supervisor:
                 self.answer_at_exit(tid, moved, outcome)
         elif isinstance(outcome, Forward):
             self.tracer.resume(tid)
+        elif isinstance(outcome, Replace):
+            self._replaced.begin(tid, task, outcome)
         elif isinstance(outcome, (Install, Exec)):
             if not self.only_traced:
                 self.keep_ready(task, outcome)
@@ -324,6 +330,8 @@ class Supervisor:
             self._interrupted(tid, task, value)
         elif detail == events.EVENT_SYSCALL and task is not None and task.stage is Stage.EXEC_RUNNING:
             self._images.failed(tid, task)
+        elif detail == events.EVENT_SYSCALL and task is not None and task.stage is Stage.REPLACED:
+            self._replaced.ended(tid, task)
         else:
             self.tracer.resume(tid)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pylibos.emulation.dispatch import Answer
     from pylibos.emulation.object_manager.waits import PendingWait
-    from pylibos.emulation.outcome import Blocking, Exec
+    from pylibos.emulation.outcome import Blocking, Exec, Replace
     from pylibos.emulation.process.thread import Thread
 
 
@@ -26,13 +26,29 @@ class Stage(enum.Enum):
     PARK_ENTERING = "blocked: about to call pause"
     PARKED = "blocked: asleep in pause, takes signals"
     WAKING = "blocked: asked to stop because the wait is over"
+    REPLACED = "in a call with arguments of ours"
     REISSUE = "about to make its call again; the answer is ready"
 
 
 class Task:
     """One traced host task."""
 
-    __slots__ = ("blocking", "call", "descriptors", "exec", "mask", "number", "pending", "ready", "ready_call", "saved", "stage", "thread")
+    __slots__ = (
+        "blocking",
+        "call",
+        "descriptors",
+        "exec",
+        "mask",
+        "number",
+        "pending",
+        "ready",
+        "ready_call",
+        "replaced",
+        "saved",
+        "slot",
+        "stage",
+        "thread",
+    )
 
     def __init__(self, thread: Thread) -> None:
         self.thread = thread
@@ -49,6 +65,9 @@ class Task:
         """The finished outcome that waits for the call to be made again."""
         self.ready_call: tuple[int, tuple[int, ...]] = (0, ())
         """Number and arguments of that call."""
+        self.replaced: Replace | None = None
+        self.slot = 0
+        """Which of its process's blocks for replaced arguments it uses, while it is REPLACED."""
         self.mask: int | None = None
         """The task's own signal mask while everything is blocked: on the way from execve to the new program."""
 

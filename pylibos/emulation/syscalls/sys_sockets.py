@@ -10,7 +10,10 @@ The socket objects are the host's. What makes this safe without copying every me
 * bind and connect are never forwarded outside isolation, whatever the copied address says: another thread could change it, or the
   descriptor, after the check. AF_UNIX path names belong to the guest's view and are never forwarded at all.
 
-Not yet: AF_UNIX servers with a path name (bind is EACCES), datagram pairs keep message boundaries but also notice a closed peer.
+* In isolation an AF_UNIX path is carried by an abstract host name that only the sandbox can reach (net/unix_names.py).
+
+Not yet: AF_UNIX names outside isolation (bind is EACCES); path names in sendmsg, and in what recvmsg says of the sender; SCM_CREDENTIALS
+show host ids. Datagram pairs outside isolation keep message boundaries but also notice a closed peer.
 
 Source: Linux 6.18 net/socket.c, net/unix/af_unix.c; unix(7), ip(7).
 """
@@ -23,19 +26,19 @@ from typing import TYPE_CHECKING, Final
 from pylibos.abi import sockets as c
 from pylibos.abi.errno import Errno
 from pylibos.emulation.errors import SyscallError
-from pylibos.emulation.fs.permission import permitted
-from pylibos.emulation.net.addresses import SocketAddress, read_address
-from pylibos.emulation.outcome import FORWARD, Forward
-from pylibos.emulation.syscalls.params import Address, Fd, Int, OutPtr, Size
+from pylibos.emulation.net.addresses import read_address
+from pylibos.emulation.net.unix_names import bind_path, send_to_path, with_names
+from pylibos.emulation.outcome import FORWARD, Forward, Replace
+from pylibos.emulation.syscalls.params import Address, Fd, Int, Size
 from pylibos.emulation.syscalls.table import Route, Support, fallback, forwarded, syscall
-from pylibos.monitor.host_abi import Create
 
 if TYPE_CHECKING:
     from pylibos.emulation.process.thread import Thread
 
+_CREDENTIALS: Final = struct.Struct("<iII")
+"""struct ucred: pid, uid, gid."""
 _S_IFSOCK: Final = 0o140000
 _S_IFMT: Final = 0o170000
-_WRITE: Final = 2
 
 
 def _isolated(thread: Thread) -> bool:
@@ -80,41 +83,31 @@ def sys_socket(thread: Thread, domain: Int, kind: Int, protocol: Int) -> Forward
     raise SyscallError(Errno.EAFNOSUPPORT)
 
 
-_PAIRS: Final = {c.SOCK_STREAM: b"unix:stream", c.SOCK_DGRAM: b"unix:dgram", c.SOCK_RAW: b"unix:dgram", c.SOCK_SEQPACKET: b"unix:seqpacket"}
+_PAIR_TYPES: Final = frozenset((c.SOCK_STREAM, c.SOCK_DGRAM, c.SOCK_RAW, c.SOCK_SEQPACKET))
 
 
 @syscall(
     "socketpair",
     number=53,
-    route=Route.NOTIFY,
+    route=Route.TRACE,
     support=Support.PARTIAL,
-    note="a datagram pair is made of SOCK_SEQPACKET sockets unless the sandbox is isolated; SO_PEERCRED shows the supervisor",
+    note="a datagram pair is made of SOCK_SEQPACKET sockets unless the sandbox is isolated",
 )
-def sys_socketpair(thread: Thread, domain: Int, kind: Int, protocol: Int, pair: OutPtr[bytes]) -> None:
-    """socketpair(2): made by the host, installed here, because a datagram pair may have to be of another type.
+def sys_socketpair(thread: Thread, domain: Int, kind: Int, protocol: Int, pair: Address) -> Forward | Replace:
+    """socketpair(2): the host's, but outside isolation a datagram pair of another type (the type is in a register).
 
-    Compare Linux net/socket.c:__sys_socketpair(). Raises: EAFNOSUPPORT; EOPNOTSUPP internet; ESOCKTNOSUPPORT; EPROTONOSUPPORT;
-    EINVAL; EFAULT; EMFILE (the first descriptor then stays open).
+    Compare Linux net/socket.c:__sys_socketpair(). Raises: EAFNOSUPPORT; EOPNOTSUPP internet; ESOCKTNOSUPPORT; EPROTONOSUPPORT; EINVAL.
     """
     base = _socket_type(kind)
     if domain != c.AF_UNIX:
         raise SyscallError(Errno.EOPNOTSUPP if domain in (c.AF_INET, c.AF_INET6) else Errno.EAFNOSUPPORT)
-    uri = _PAIRS.get(base)
-    if uri is None:
+    if base not in _PAIR_TYPES:
         raise SyscallError(Errno.ESOCKTNOSUPPORT)
     if protocol not in (0, c.AF_UNIX):
         raise SyscallError(Errno.EPROTONOSUPPORT)
-    if uri == b"unix:dgram" and not _isolated(thread):
-        uri = b"unix:seqpacket"
-    host = thread.executive.host
-    pair.write(bytes(8))  # a bad pointer fails before descriptors exist
-    streams = host.stream_open_pair(uri, Create.NONBLOCK if kind & c.SOCK_NONBLOCK else Create.OPEN)
-    try:
-        numbers = [host.descriptor_install(thread.host_tid, stream, bool(kind & c.SOCK_CLOEXEC)) for stream in streams]
-    finally:
-        for stream in streams:
-            host.stream_close(stream)
-    pair.write(struct.pack("<2i", *numbers))
+    if base in (c.SOCK_DGRAM, c.SOCK_RAW) and not _isolated(thread):
+        return Replace(arguments=((1, kind & ~c.SOCK_TYPE_MASK | c.SOCK_SEQPACKET),))
+    return FORWARD
 
 
 # -- names of sockets -------------------------------------------------------------------------------------------------------
@@ -124,25 +117,32 @@ def _require_socket(thread: Thread, fd: int) -> None:
         raise SyscallError(Errno.ENOTSOCK)
 
 
-def _forward_if_isolated(thread: Thread, address: SocketAddress) -> Forward:
+def _forward_if_isolated(thread: Thread) -> Forward:
     if _isolated(thread):
         return FORWARD
     # Outside isolation every socket is AF_UNIX: this is what it answers to a foreign family.
     raise SyscallError(Errno.EINVAL)
 
 
-@syscall("bind", number=49, route=Route.TRACE, support=Support.PARTIAL, note="AF_UNIX path names are EACCES; others need a private network")
-def sys_bind(thread: Thread, fd: Fd, address: Address, size: Int) -> Forward:
-    """bind(2). Compare Linux net/socket.c:__sys_bind(). Raises: EBADF, ENOTSOCK, EINVAL, EFAULT; EACCES an AF_UNIX name."""
+@syscall("bind", number=49, route=Route.TRACE, support=Support.PARTIAL, note="needs a private network; AF_UNIX names are EACCES without")
+def sys_bind(thread: Thread, fd: Fd, address: Address, size: Int) -> Forward | Replace:
+    """bind(2). Compare Linux net/socket.c:__sys_bind(), net/unix/af_unix.c:unix_bind_bsd().
+
+    Raises: EBADF, ENOTSOCK, EINVAL, EFAULT; for a path EADDRINUSE and the errors of mknod; EACCES an AF_UNIX name outside isolation.
+    """
     _require_socket(thread, fd)
     name = read_address(thread.memory, address, size)
-    if name.family == c.AF_UNIX and not (name.is_abstract and _isolated(thread)):
+    if name.family == c.AF_UNIX and not name.is_abstract:
+        if not _isolated(thread):
+            raise SyscallError(Errno.EACCES)
+        return bind_path(thread, name.unix_path)
+    if name.family == c.AF_UNIX and not _isolated(thread):
         raise SyscallError(Errno.EACCES)
-    return _forward_if_isolated(thread, name)
+    return _forward_if_isolated(thread)
 
 
-@syscall("connect", number=42, route=Route.TRACE, support=Support.PARTIAL, note="no AF_UNIX path has a server; others need isolation")
-def sys_connect(thread: Thread, fd: Fd, address: Address, size: Int) -> Forward:
+@syscall("connect", number=42, route=Route.TRACE, support=Support.PARTIAL, note="as bind; EPROTOTYPE of a path is ECONNREFUSED")
+def sys_connect(thread: Thread, fd: Fd, address: Address, size: Int) -> Forward | Replace:
     """connect(2). Compare Linux net/unix/af_unix.c:unix_stream_connect().
 
     Raises: EBADF, ENOTSOCK, EINVAL, EFAULT; for an AF_UNIX path ENOENT and the errors of a path walk, EACCES, ECONNREFUSED.
@@ -150,23 +150,14 @@ def sys_connect(thread: Thread, fd: Fd, address: Address, size: Int) -> Forward:
     _require_socket(thread, fd)
     name = read_address(thread.memory, address, size)
     if name.family != c.AF_UNIX or (name.is_abstract and _isolated(thread)):
-        return _forward_if_isolated(thread, name)
-    _refuse_connection(thread, name)
-    raise SyscallError(Errno.ECONNREFUSED)
-
-
-def _refuse_connection(thread: Thread, name: SocketAddress) -> None:
-    """The error Linux has for a name that nobody serves, other than ECONNREFUSED."""
+        return _forward_if_isolated(thread)
     if name.is_abstract:
-        return
-    path = name.unix_path
-    inode = thread.executive.files.find(thread, None, path)
-    if not permitted(inode, thread.process.credentials, _WRITE):
-        raise SyscallError(Errno.EACCES)
+        raise SyscallError(Errno.ECONNREFUSED)
+    return send_to_path(thread, name.unix_path, 1)
 
 
 @fallback("sendto", number=44)
-def sys_sendto(thread: Thread, fd: Fd, data: Address, size: Size, flags: Int, address: Address, address_size: Int) -> Forward:
+def sys_sendto(thread: Thread, fd: Fd, data: Address, size: Size, flags: Int, address: Address, address_size: Int) -> Forward | Replace:
     """sendto(2) with an address (without one it is native). Compare Linux net/socket.c:__sys_sendto().
 
     Raises: EBADF, ENOTSOCK, EINVAL, EFAULT; EISCONN outside isolation, where all sockets are streams.
@@ -176,8 +167,7 @@ def sys_sendto(thread: Thread, fd: Fd, data: Address, size: Size, flags: Int, ad
     if not _isolated(thread):
         raise SyscallError(Errno.EISCONN)
     if name.family == c.AF_UNIX and not name.is_abstract:
-        _refuse_connection(thread, name)
-        raise SyscallError(Errno.ECONNREFUSED)
+        return send_to_path(thread, name.unix_path, 4)
     return FORWARD
 
 
@@ -190,22 +180,60 @@ def sys_setsockopt(thread: Thread, fd: Fd, level: Int, option: Int, value: Addre
     return FORWARD
 
 
-@syscall("getsockopt", number=55, route=Route.TRACE, support=Support.PARTIAL, note="as setsockopt; SO_PEERCRED shows host ids")
-def sys_getsockopt(thread: Thread, fd: Fd, level: Int, option: Int, value: Address, size: Address) -> Forward:
+@syscall("getsockopt", number=55, route=Route.TRACE, support=Support.PARTIAL, note="as setsockopt; SO_PEERGROUPS shows host ids")
+def sys_getsockopt(thread: Thread, fd: Fd, level: Int, option: Int, value: Address, size: Address) -> Forward | Replace:
     """getsockopt(2): forwarded for levels that concern the socket itself. Raises: ENOPROTOOPT another level, SO_PEERPIDFD."""
     if level not in c.SOCKET_LEVELS or (level == c.SOL_SOCKET and option == c.SO_PEERPIDFD):
         raise SyscallError(Errno.ENOPROTOOPT)
+    if level == c.SOL_SOCKET and option == c.SO_PEERCRED:
+        return Replace(finish=lambda result: _guest_credentials(thread, value, size, result))
     return FORWARD
+
+
+def _guest_credentials(thread: Thread, value: int, size: int, result: int) -> int:
+    """The host's struct ucred says the right process with the host's ids: write what the guest believes (a dead peer's: our own)."""
+    if result >= 0 and int.from_bytes(thread.memory.read(size, 4), "little") == _CREDENTIALS.size:
+        pid, _uid, _gid = _CREDENTIALS.unpack(thread.memory.read(value, _CREDENTIALS.size))
+        if pid > 0:
+            peer = thread.executive.processes.process_of_task(pid) or thread.process
+            thread.memory.write(value, _CREDENTIALS.pack(pid, peer.credentials.euid, peer.credentials.egid))
+    return result
+
+
+@syscall("accept", number=43, route=Route.TRACE, support=Support.FULL)
+def sys_accept(thread: Thread, fd: Fd, address: Address, size: Address) -> Forward | Replace:
+    """accept(2): forwarded, the peer's name as the guest knows it. Compare Linux net/socket.c:__sys_accept4()."""
+    return with_names(thread, address, size)
+
+
+@syscall("accept4", number=288, route=Route.TRACE, support=Support.FULL)
+def sys_accept4(thread: Thread, fd: Fd, address: Address, size: Address, flags: Int) -> Forward | Replace:
+    """accept4(2), as accept."""
+    return with_names(thread, address, size)
+
+
+@syscall("getsockname", number=51, route=Route.TRACE, support=Support.FULL)
+def sys_getsockname(thread: Thread, fd: Fd, address: Address, size: Address) -> Forward | Replace:
+    """getsockname(2), as accept."""
+    return with_names(thread, address, size)
+
+
+@syscall("getpeername", number=52, route=Route.TRACE, support=Support.FULL)
+def sys_getpeername(thread: Thread, fd: Fd, address: Address, size: Address) -> Forward | Replace:
+    """getpeername(2), as accept."""
+    return with_names(thread, address, size)
+
+
+@fallback("recvfrom", number=45)
+def sys_recvfrom(thread: Thread, fd: Fd, data: Address, room: Size, flags: Int, address: Address, size: Address) -> Forward | Replace:
+    """recvfrom(2) that asks for the sender's name (without it is native)."""
+    return with_names(thread, address, size)
 
 
 _GRANTED: Final = "on a socket the guest could only get with policy's leave; no name in it can reach the host (module docstring)"
 
-forwarded("accept", 43, route=Route.TRACE, why=_GRANTED)
-forwarded("accept4", 288, route=Route.TRACE, why=_GRANTED)
 forwarded("listen", 50, route=Route.TRACE, why=_GRANTED)
 forwarded("shutdown", 48, route=Route.TRACE, why=_GRANTED)
-forwarded("getsockname", 51, route=Route.TRACE, why=_GRANTED)
-forwarded("getpeername", 52, route=Route.TRACE, why=_GRANTED)
 forwarded("sendmsg", 46, route=Route.TRACE, why=_GRANTED)
 forwarded("sendmmsg", 307, route=Route.TRACE, why=_GRANTED)
 forwarded("recvmmsg", 299, route=Route.TRACE, why=_GRANTED)
