@@ -120,6 +120,7 @@ PERSONALITY_QUERY: Final = 0xFFFFFFFF
 # -- resources --------------------------------------------------------------------------------------------------------
 RLIMIT_COUNT: Final = 16
 RLIM_INFINITY: Final = 0xFFFFFFFFFFFFFFFF
+RLIMIT_FSIZE: Final = 1
 RLIMIT_NOFILE: Final = 7
 
 PRIO_PROCESS: Final = 0

@@ -36,11 +36,13 @@ class Install:
     """The call's result is a new guest descriptor (the lowest free number) that refers to ``stream``.
 
     ``keep``: the library OS keeps its handle; otherwise it is closed once the guest has its duplicate (or if that failed).
+    ``failed``: told the errno when the guest could not take the descriptor (EMFILE): takes back what the call has made.
     """
 
     stream: HostStream
     close_on_exec: bool = False
     keep: bool = False
+    failed: Callable[[int], None] | None = None
 
 
 @record

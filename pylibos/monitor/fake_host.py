@@ -172,6 +172,8 @@ class FakeHost(FakeGuests):
             self._allow(Operation.READ if access else Operation.QUERY, path)
 
     def _open_file(self, path: bytes, access: int, create: int, mode: int) -> HostStream:
+        if create & Create.UNNAMED:
+            raise fail(Errno.EOPNOTSUPP)
         self._authorise(path, access, create)
         try:
             node = self._tree.find(path)

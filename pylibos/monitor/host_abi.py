@@ -18,7 +18,8 @@ URIs (bytes, because Linux path names are bytes):
     dev:null dev:zero dev:full dev:random dev:urandom   the host's harmless character devices
     dev:ptmx            the master of a new pseudo terminal
     guest:PID/FD        a new open of the pipe, terminal or memfd a guest descriptor (of host process PID) refers to; for the master of a
-                        pseudo terminal: its slave. Never more than the guest already has; ENXIO for sockets, EACCES for all else
+                        pseudo terminal: its slave; a regular file as policy grants it by its name. Never more than the guest may have
+                        anyhow; ENXIO for sockets, EACCES for all else
     console:0 console:1 console:2           the sandbox's standard streams
 
 Errors: every method raises HostError(errno) and nothing else; errno is the host's, unchanged. A policy refusal is
@@ -69,6 +70,8 @@ class Create(enum.IntFlag):
     NONBLOCK = 16
     NO_FOLLOW = 32
     """Always implied for the last component by the Linux host: the library OS resolves symbolic links itself."""
+    UNNAMED = 64
+    """The URI names a directory: a new regular file in its file system without a name (O_TMPFILE). With EXCLUSIVE it can never get one."""
 
 
 class NodeKind(enum.IntEnum):
@@ -240,7 +243,7 @@ class HostABI(Protocol):
         ...
 
     def stream_link(self, source: Uri, target: Uri) -> None:
-        """Make a hard link."""
+        """Make a hard link. source may be a guest: URI: the open file itself, one made with Create.UNNAMED too."""
         ...
 
     def directory_create(self, uri: Uri, mode: int) -> None:

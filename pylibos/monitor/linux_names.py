@@ -20,6 +20,7 @@ from pylibos.monitor.linux_streams import apply_change, attributes, rare
 from pylibos.monitor.policy import Operation
 
 EPERM: Final = 1
+EXDEV: Final = 18
 EINVAL: Final = 22
 _O_PATH: Final = os.O_PATH
 _NAME_LIMIT: Final = 255
@@ -139,6 +140,9 @@ class LinuxNames:
 
     @host_call
     def stream_link(self, source: Uri, target: Uri) -> None:
+        if source.startswith(b"guest:"):
+            self._link_open(source[6:], target)
+            return
         source_path, target_path = host_path(source), host_path(target)
         # A second name makes the object writable by that name too, so the source must be writable already.
         self._named.allow(Operation.LINK, source_path)
@@ -152,6 +156,26 @@ class LinuxNames:
                 os.close(target_directory)
         finally:
             os.close(source_directory)
+
+    def _link_open(self, name: bytes, target: Uri) -> None:
+        """A name for an open file of a guest. ENOENT when it has none and may have none."""
+        from pylibos.monitor.linux_reopen import pinned_path, reopen_guest
+
+        target_path = host_path(target)
+        pinned = reopen_guest(name, _O_PATH, ())
+        try:
+            source_path = pinned_path(pinned)
+            if not source_path:
+                raise HostError(EXDEV, "no file of the host")
+            self._named.allow(Operation.LINK, source_path)
+            self._named.allow(Operation.CREATE, target_path)
+            directory, last = self._named.parent(target_path)
+            try:
+                os.link(b"/proc/self/fd/%d" % pinned, last, dst_dir_fd=directory, follow_symlinks=True)
+            finally:
+                os.close(directory)
+        finally:
+            os.close(pinned)
 
     @host_call
     def directory_create(self, uri: Uri, mode: int) -> None:

@@ -30,7 +30,9 @@ ENAMETOOLONG: Final = 36
 ENOSYS: Final = 38
 ELOOP: Final = 40
 
-_PATH_LIMIT: Final = 4095
+_PATH_LIMIT: Final = 1 << 18
+"""Longest host path. Directories may lie deeper than one call's path reaches (PATH_MAX); a guest must not make us walk for ever."""
+_CALL_LIMIT: Final = 4095
 _RESOLVE: Final = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
 _O_CLOEXEC: Final = os.O_CLOEXEC
 _WALK: Final = os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
@@ -102,11 +104,13 @@ class Paths:
         """
         flags |= os.O_NOFOLLOW | _O_CLOEXEC
         if flags & os.O_DIRECTORY:
-            return self._open_directory(path, flags)
+            return self._open_directory(path, flags, mode)
         return self._open(path, flags, mode)
 
     def _open(self, path: bytes, flags: int, mode: int = 0) -> int:
         if self._use_openat2:
+            if len(path) > _CALL_LIMIT:
+                return self._open_deep(path, flags, mode)
             return self._native.openat2(AT_FDCWD, path, flags, mode, _RESOLVE)
         if path == b"/":
             return os.open(b"/", flags)
@@ -116,10 +120,25 @@ class Paths:
         finally:
             os.close(directory)
 
-    def _open_directory(self, path: bytes, flags: int) -> int:
-        """Linux says ENOTDIR of a link that stands for a directory; the host ABI always says ELOOP of a link."""
+    def _open_deep(self, path: bytes, flags: int, mode: int) -> int:
+        """A path longer than one call takes, in pieces; each starts at the directory the last one ended at."""
+        here = AT_FDCWD
         try:
-            return self._open(path, flags)
+            while len(path) > _CALL_LIMIT:
+                cut = path.rindex(b"/", 0, _CALL_LIMIT)
+                below = self._native.openat2(here, path[:cut], _WALK, 0, _RESOLVE)
+                if here != AT_FDCWD:
+                    os.close(here)
+                here, path = below, path[cut + 1 :]
+            return self._native.openat2(here, path, flags, mode, _RESOLVE)
+        finally:
+            if here != AT_FDCWD:
+                os.close(here)
+
+    def _open_directory(self, path: bytes, flags: int, mode: int) -> int:
+        """Linux says ENOTDIR of a link that stands for a directory; the host ABI always says ELOOP of a link. mode: O_TMPFILE's."""
+        try:
+            return self._open(path, flags, mode)
         except (HostError, NotADirectoryError) as error:
             if error.errno != ENOTDIR:
                 raise

@@ -2,7 +2,8 @@
 
 What it is: the way /proc/PID/fd/N and process substitution work for things that have no name in the guest's view. Never gives more than
 the guest has: pipes, FIFOs and terminals it already holds (their other access mode is Linux's own rule), its memfds, the console's files in
-the mode the console has them, and, for a pseudo terminal's master, the slave that belongs to it. Anything else is EACCES, a socket ENXIO.
+the mode the console has them, for a pseudo terminal's master the slave that belongs to it, and regular files as policy grants them by the
+name they have (or had last: an open file outlives its name). Anything else is EACCES, a socket ENXIO.
 
 Adversary: the guest may replace descriptor FD at any moment. So the object is pinned first (O_PATH) and every check and the final open are
 made on the pinned object. For a slave the number is read before and after the open: a slave we hold open keeps its number, so a master
@@ -15,9 +16,12 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pylibos.monitor.host_abi import HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EBADF: Final = 9
 EACCES: Final = 13
@@ -32,8 +36,11 @@ _MASTER: Final = os.makedev(5, 2)
 _NO_TERMINAL: Final = os.O_NOCTTY | os.O_CLOEXEC
 
 
-def reopen_guest(name: bytes, flags: int, console: tuple[int, ...]) -> int:
-    """A new descriptor of ours of what ``PID/FD`` refers to. flags: O_* with O_PATH to look only. Raises HostError, OSError."""
+def reopen_guest(name: bytes, flags: int, console: tuple[int, ...], allowed: Callable[[bytes], None] | None = None) -> int:
+    """A new descriptor of ours of what ``PID/FD`` refers to. flags: O_* with O_PATH to look only. Raises HostError, OSError.
+
+    allowed: raises unless policy grants the access to the host path of a regular file; without it such files are refused.
+    """
     pid_text, _, number_text = name.partition(b"/")
     if not (pid_text.isdigit() and number_text.isdigit()) or len(name) > 24 or int(pid_text) <= 1:
         raise HostError(EINVAL, "guest descriptor")
@@ -46,12 +53,21 @@ def reopen_guest(name: bytes, flags: int, console: tuple[int, ...]) -> int:
         record = os.fstat(pinned)
         if stat.S_ISCHR(record.st_mode) and record.st_rdev == _MASTER:
             return _open_slave(b"/proc/%d/fdinfo/%d" % (int(pid_text), int(number_text)), record, flags)
-        _check(pinned, record, flags, console)
+        _check(pinned, record, flags, console, allowed)
         if flags & os.O_PATH:
             return os.dup(pinned)
         return _open(b"/proc/self/fd/%d" % pinned, flags)
     finally:
         os.close(pinned)
+
+
+def pinned_path(descriptor: int) -> bytes:
+    """Host name by which policy decides about a pinned regular file, the last one it had if it has none now; b"" for anything else."""
+    record = os.fstat(descriptor)
+    name = os.readlink(b"/proc/self/fd/%d" % descriptor)
+    if not stat.S_ISREG(record.st_mode) or name[:1] != b"/" or name.startswith(b"/memfd:"):
+        return b""
+    return name.removesuffix(b" (deleted)") if record.st_nlink == 0 else name
 
 
 def _open(path: bytes, flags: int) -> int:
@@ -62,7 +78,9 @@ def _open(path: bytes, flags: int) -> int:
     return descriptor
 
 
-def _check(pinned: int, record: os.stat_result, flags: int, console: tuple[int, ...]) -> None:
+def _check(
+    pinned: int, record: os.stat_result, flags: int, console: tuple[int, ...], allowed: Callable[[bytes], None] | None
+) -> None:
     mode = record.st_mode
     if stat.S_ISSOCK(mode):
         raise HostError(ENXIO)
@@ -82,6 +100,10 @@ def _check(pinned: int, record: os.stat_result, flags: int, console: tuple[int, 
                 held = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
                 if held in (os.O_RDWR, flags & os.O_ACCMODE):
                     return
+        path = pinned_path(pinned)
+        if path and allowed is not None:
+            allowed(path)
+            return
     raise HostError(EACCES)
 
 

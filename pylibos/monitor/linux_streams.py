@@ -58,6 +58,8 @@ _WRITE: Final = int(Access.WRITE)
 _EXECUTE: Final = int(Access.EXECUTE)
 _CREATE: Final = int(Create.CREATE)
 _EXCLUSIVE: Final = int(Create.EXCLUSIVE)
+_UNNAMED: Final = int(Create.UNNAMED)
+_MAKES: Final = _CREATE | _UNNAMED
 _NONBLOCK: Final = int(Create.NONBLOCK)
 _NO_FOLLOW: Final = int(Create.NO_FOLLOW)
 _WRITES_ANYWAY: Final = int(Create.TRUNCATE) | int(Create.APPEND)
@@ -171,9 +173,14 @@ class LinuxStreams:
         flags = _FLAGS.get(access)
         if flags is None:
             raise HostError(EINVAL, "access")
+        if create & _UNNAMED:
+            path += b"/#"  # policy decides by a name it would have
         self._authorise(path, access, create)
         if not access:
             return self._register(self._paths.open(path, flags), _Origin(path, installable=False))
+        if create & _UNNAMED:
+            flags |= os.O_TMPFILE | (os.O_EXCL if create & _EXCLUSIVE else 0)
+            return self._register(self._paths.open(path[:-2], flags, mode & 0o7777), _Origin(path))
         flags |= os.O_NOCTTY | os.O_NONBLOCK
         if create:
             flags |= _create_bits(create)
@@ -193,7 +200,7 @@ class LinuxStreams:
     def _authorise(self, path: bytes, access: int, create: int) -> None:
         """The policy's word on an open."""
         allow = self._paths.allow
-        if create & _CREATE:
+        if create & _MAKES:
             allow(Operation.CREATE, path)
         elif access & _WRITE or create & _WRITES_ANYWAY:
             allow(Operation.WRITE, path)
@@ -253,12 +260,18 @@ class LinuxStreams:
         return self._register(fcntl.fcntl(self._console[int(name)], fcntl.F_DUPFD_CLOEXEC, 3), _FIXED)
 
     def _open_guest(self, name: bytes, access: int, create: int, _mode: int) -> HostStream:
-        from pylibos.monitor.linux_reopen import reopen_guest
+        from pylibos.monitor.linux_reopen import pinned_path, reopen_guest
 
         flags = _FLAGS.get(access)
         if flags is None or create & (_CREATE | _EXCLUSIVE):
             raise HostError(EINVAL)
-        return self._register(reopen_guest(name, flags | _create_bits(create), self._console), _FIXED)
+
+        def allowed(path: bytes) -> None:
+            self._authorise(path, access, create)
+
+        descriptor = reopen_guest(name, flags | _create_bits(create), self._console, allowed)
+        path = b"" if access else pinned_path(descriptor)
+        return self._register(descriptor, _Origin(path, installable=False) if path else _FIXED)
 
     @host_call
     def stream_open_pair(self, uri: Uri, create: Create = Create.OPEN) -> tuple[HostStream, HostStream]:

@@ -73,6 +73,7 @@ class Supervisor:
         self.calling: Thread | None = None
         """Whose call is being answered: the audit log names it."""
         self.only_traced = False
+        self.dispatch: Callable[[Thread, int, tuple[int, ...]], Answer | Blocking] = dispatch
         self.on_request: Callable[[int], None] = lambda _signal: None
         self.on_timer: Callable[[], None] = lambda: None
         self.on_stream: Callable[[int, int], None] = lambda _tag, _events: None
@@ -141,7 +142,7 @@ class Supervisor:
         else:
             thread.prefetched_path = None
         number = fields[5]
-        outcome = dispatch(thread, number, fields[6:12])
+        outcome = self.dispatch(thread, number, fields[6:12])
         if isinstance(outcome, int):
             self.tracer.reply(call_id, outcome)
         else:
@@ -165,9 +166,15 @@ class Supervisor:
         # Two steps instead of ADDFD's SEND flag: that one loses the synchronous wake-up (40 us across cores), and between the two
         # nothing but the caller's death can come, because a received call waits killable.
         result = self.tracer.install(call_id, self.descriptor(outcome.stream), outcome.close_on_exec)
+        if result < 0 and outcome.failed is not None:
+            outcome.failed(-result)
         self.tracer.reply(call_id, result)
+        self.installed(result)
         if not outcome.keep:
             self.executive.host.stream_close(outcome.stream)
+
+    def installed(self, result: int) -> None:
+        """A call has given the guest a descriptor, result, or -errno. Nothing to do: for those who watch."""
 
     def _traced(self, fields: Fields) -> None:
         tid = fields[1]
@@ -194,7 +201,7 @@ class Supervisor:
             thread.prefetched_path = self.tracer.path(fields[15])
         else:
             thread.prefetched_path = None
-        outcome = dispatch(thread, number, fields[6:12])
+        outcome = self.dispatch(thread, number, fields[6:12])
         task.call = (number, fields[6:12])
         self.finish_traced(tid, task, outcome)
 
@@ -230,6 +237,9 @@ class Supervisor:
     def _install_traced(self, tid: int, outcome: Install) -> None:
         stream = outcome.stream
         result = self.installer.install_descriptor(tid, self.descriptor(stream), outcome.close_on_exec)
+        if result < 0 and outcome.failed is not None:
+            outcome.failed(-result)
+        self.installed(result)
         if not outcome.keep:
             self.executive.host.stream_close(stream)
         moved = self.installer.moved()

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from pylibos.abi.errno import Errno
 from pylibos.abi.files import NANOSECONDS, S_ISGID, S_ISUID, UTIME_NOW, UTIME_OMIT, XATTR_NAME_MAX, XATTR_SIZE_MAX
+from pylibos.abi.process import RLIMIT_FSIZE
+from pylibos.abi.signals import SignalNumber
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.fs.notify import IN_ATTRIB, IN_MODIFY, notify_change
 from pylibos.emulation.fs.permission import CAP_CHOWN, CAP_FSETID, CAP_SYS_ADMIN, chmod_bits, owner_or_capable, permitted, require
@@ -119,6 +121,16 @@ def _time(seconds: int, nanoseconds: int, now: int) -> int | None:
     return seconds * NANOSECONDS + nanoseconds
 
 
+def _within_limit(thread: Thread, inode: Inode, size: int) -> None:
+    """RLIMIT_FSIZE: SIGXFSZ and EFBIG for a file that would grow beyond it (inode_newsize_ok)."""
+    inode.refresh()
+    host = thread.process.executive.host
+    limit = host.process_limits(thread.process.host_pid, RLIMIT_FSIZE, None)[0]
+    if size > inode.size and limit != -1 and size > limit:
+        host.process_signal(thread.process.host_pid, thread.host_tid, SignalNumber.SIGXFSZ)
+        raise SyscallError(Errno.EFBIG)
+
+
 def truncate(thread: Thread, inode: Inode, size: int) -> None:
     """truncate by path; size is not negative. Raises EINVAL (no regular file), EISDIR, EROFS, EACCES, EFBIG."""
     if inode.is_directory:
@@ -129,6 +141,8 @@ def truncate(thread: Thread, inode: Inode, size: int) -> None:
     require(inode, thread.process.credentials, 2)
     if size > SIZE_MAX:
         raise SyscallError(Errno.EFBIG)
+    if size > inode.size:
+        _within_limit(thread, inode, size)
     inode.resize(size)
     if inode.mode & (S_ISUID | S_ISGID):
         drop_set_id(thread, inode)

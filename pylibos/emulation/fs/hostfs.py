@@ -11,6 +11,7 @@ permissions: callers check the guest's view first, the host checks again.
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -21,7 +22,7 @@ from pylibos.emulation.fs.inode import Directory, Entry, Inode, Symlink, Volume
 from pylibos.monitor.host_abi import Access, AttributeChange, Create, HostError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from pylibos.emulation.fs.memfs import Registry
     from pylibos.emulation.process.thread import Thread
@@ -148,6 +149,7 @@ class HostBacked(Inode):
         self, mode: int | None = None, uid: int | None = None, gid: int | None = None, atime: int | None = None, mtime: int | None = None
     ) -> None:
         self.volume.host.stream_change(self.uri(), AttributeChange(mode, uid, gid, atime, mtime))
+        self.refresh()
 
     def xattr_names(self) -> Sequence[bytes]:
         return self.volume.host.attribute_list(self.uri())
@@ -162,10 +164,18 @@ class HostBacked(Inode):
 class HostFile(HostBacked):
     """A regular file or a special node of the host."""
 
-    __slots__ = ("host_blocks", "key")
+    __slots__ = ("extra", "handle", "host_blocks", "key", "opened", "unnamed")
 
     def __init__(self, volume: HostVolume, number: int, mode: int, uid: int, gid: int) -> None:
         super().__init__(volume, number, mode, uid, gid)
+        self.extra: object = None
+        """What the I/O manager keeps of a FIFO."""
+        self.handle: HostStream | None = None
+        """The very file, while a call on a descriptor is answered: names may have moved, or gone, under an open file."""
+        self.opened: tuple[int, int] | None = None
+        """(host tid, descriptor) of a guest that was asked for this file last by a /proc/PID/fd link: the way to a file without a name."""
+        self.unnamed: HostStream | None = None
+        """A new file without a name, until its first open."""
         self.host_blocks = 0
         self.key = (0, 0)
 
@@ -173,14 +183,69 @@ class HostFile(HostBacked):
     def blocks(self) -> int:
         return self.host_blocks
 
+    @contextmanager
+    def through(self, host_tid: int, fd: int) -> Iterator[None]:
+        """Within the block, changes go to the open file itself; by name when fd is only a token for it (O_PATH)."""
+        host = self.volume.host
+        handle = host.stream_open(b"guest:%d/%d" % (host_tid, fd), Access.NONE)
+        try:
+            attributes = host.stream_query_open(handle)
+            if attributes[:2] == self.key:
+                self.handle = handle
+                self.refresh_from(attributes)
+            yield
+        finally:
+            self.handle = None
+            host.stream_close(handle)
+
+    def refresh(self) -> None:
+        if self.handle is None:
+            super().refresh()
+        else:
+            self.refresh_from(self.volume.host.stream_query_open(self.handle))
+
+    def change(
+        self, mode: int | None = None, uid: int | None = None, gid: int | None = None, atime: int | None = None, mtime: int | None = None
+    ) -> None:
+        if self.handle is None:
+            super().change(mode, uid, gid, atime, mtime)
+        else:
+            self.volume.host.stream_change_open(self.handle, AttributeChange(mode, uid, gid, atime, mtime))
+            self.refresh()
+
     def resize(self, size: int) -> None:
         self.volume.host.stream_change(self.uri(), AttributeChange(size=size))
 
     def open_stream(self, thread: Thread, access: Access, create: Create) -> HostStream:
-        stream = self.volume.host.stream_open(self.uri(), access, create)
+        host = self.volume.host
+        if self.unnamed is not None:
+            stream = host.stream_reopen(self.unnamed, access, create)
+            host.stream_close(self.unnamed)
+            self.unnamed = None
+        elif self.nlink == 0 and self.opened is not None:
+            stream = self._again(*self.opened, access, create)
+        else:
+            stream = host.stream_open(self.uri(), access, create)
         assert isinstance(self.volume, HostVolume)
         self.volume.registry[self.key] = self
         return stream
+
+
+    def _again(self, host_tid: int, fd: int, access: Access, create: Create) -> HostStream:
+        """A new open of what a guest has open. Raises ENOENT when the guest has another file there by now."""
+        host = self.volume.host
+        stream = host.stream_open(b"guest:%d/%d" % (host_tid, fd), access, create)
+        if host.stream_query_open(stream)[:2] != self.key:
+            host.stream_close(stream)
+            raise SyscallError(Errno.ENOENT)
+        return stream
+
+    def opened_by(self, host_tid: int, fd: int) -> None:
+        """A /proc/PID/fd link led here: bring link count and attributes up to date, the name may have gone."""
+        attributes = self.volume.host.descriptor_attributes(host_tid, fd)
+        if attributes[:2] == self.key:
+            self.refresh_from(attributes)
+            self.opened = (host_tid, fd)
 
 
 class HostSymlink(HostBacked, Symlink):
@@ -240,14 +305,37 @@ class HostDirectory(HostBacked, Directory):
         inode = self.lookup(name, None)
         if inode is None:
             raise SyscallError(Errno.ENOENT)
+        if (inode.uid, inode.gid) != (uid, gid):
+            with suppress(HostError):  # an invoking user who is not root cannot give files away: the host's owner stands
+                inode.change(uid=uid, gid=gid)
         if kind != S_IFLNK and inode.mode & 0o7777 != mode & 0o7777:
             inode.change(mode=mode & 0o7777)
-            inode.refresh()
+        return inode
+
+    def make_unnamed(self, mode: int, uid: int, gid: int, *, nameable: bool = True) -> Inode:
+        volume = self.volume
+        assert isinstance(volume, HostVolume)
+        host = volume.host
+        create = Create.UNNAMED if nameable else Create.UNNAMED | Create.EXCLUSIVE
+        stream = host.stream_open(self.uri(), Access.READ_WRITE, create, mode & 0o7777)
+        attributes = host.stream_query_open(stream)
+        if (attributes.uid, attributes.gid) != (uid, gid):
+            with suppress(HostError):
+                host.stream_change_open(stream, AttributeChange(uid=uid, gid=gid))
+        if attributes.mode & 0o7777 != mode & 0o7777:
+            host.stream_change_open(stream, AttributeChange(mode=mode & 0o7777))
+        inode = volume.inode_for(host.stream_query_open(stream), self, b"#%d" % attributes.inode)
+        assert isinstance(inode, HostFile)
+        inode.unnamed = stream
         return inode
 
     def link(self, name: bytes, inode: Inode) -> None:
         assert isinstance(inode, HostBacked)
-        self.volume.host.stream_link(inode.uri(), self.child_uri(name))
+        source = inode.uri()
+        if inode.nlink == 0 and isinstance(inode, HostFile) and inode.opened is not None:
+            source = b"guest:%d/%d" % inode.opened
+        self.volume.host.stream_link(source, self.child_uri(name))
+        inode.parent, inode.name = self, name
 
     def remove(self, name: bytes, inode: Inode) -> None:
         uri = self.child_uri(name)

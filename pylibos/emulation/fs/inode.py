@@ -300,8 +300,8 @@ class Directory(Inode):
         """Create name with the type in mode (target: text of a symbolic link). The name does not exist."""
         raise SyscallError(Errno.EPERM)
 
-    def make_unnamed(self, mode: int, uid: int, gid: int) -> Inode:
-        """A regular file without a name (O_TMPFILE), link count 0."""
+    def make_unnamed(self, mode: int, uid: int, gid: int, *, nameable: bool = True) -> Inode:
+        """A regular file without a name (O_TMPFILE), link count 0. nameable: linkat may give it one."""
         raise SyscallError(Errno.EOPNOTSUPP)
 
     def link(self, name: bytes, inode: Inode) -> None:

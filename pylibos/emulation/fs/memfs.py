@@ -171,11 +171,12 @@ class MemFile(Attributed):
 
     stream          the library OS's own handle of the content, or None while there is none (size 0, or the lower file's)
     stream_mtime    the stream's mtime when the inode's mtime was last decided: the inode's holds while the stream's is still this
+    never_named     O_TMPFILE | O_EXCL: linkat gives it no name
     drops_set_id    some writer lacks CAP_FSETID: a native write takes the set-id bits away
     maybe_dirty     a guest may hold a writable descriptor or mapping: ask the stream before believing size and mtime
     """
 
-    __slots__ = ("_blocks", "drops_set_id", "maybe_dirty", "stream", "stream_key", "stream_mtime")
+    __slots__ = ("_blocks", "drops_set_id", "maybe_dirty", "never_named", "stream", "stream_key", "stream_mtime")
 
     is_regular = True
 
@@ -186,6 +187,7 @@ class MemFile(Attributed):
         self.stream_mtime = 0
         self.maybe_dirty = False
         self.drops_set_id = False
+        self.never_named = False
         self._blocks = 0
 
     @property
@@ -241,7 +243,7 @@ class MemFile(Attributed):
         stream = self.stream
         if stream is None:
             host = self.volume.host
-            stream = host.stream_open(b"mem:" + self.name[:200], Access.READ_WRITE, Create.CREATE)
+            stream = host.stream_open(b"mem:f:" + self.name[:200], Access.READ_WRITE, Create.CREATE)
             self.fill(stream, keep)
             self.stream = stream
             attributes = host.stream_query_open(stream)
@@ -323,10 +325,12 @@ class MemDirectory(Directory):
         self.attach(name, inode)
         return inode
 
-    def make_unnamed(self, mode: int, uid: int, gid: int) -> Inode:
+    def make_unnamed(self, mode: int, uid: int, gid: int, *, nameable: bool = True) -> Inode:
         volume = self.volume
         assert isinstance(volume, MemVolume)
         inode = volume.new_inode(S_IFREG | mode, uid, gid, 0, b"")
+        assert isinstance(inode, MemFile)
+        inode.never_named = not nameable
         inode.device = self.device
         inode.nlink = 0
         inode.parent = self
@@ -361,6 +365,7 @@ class MemDirectory(Directory):
         assert isinstance(target, MemDirectory)
         inode.modified()  # pinned before it loses the entry by which it could be found again
         if replaced is not None:
+            replaced.modified()
             target.detach(new_name, replaced)
             target._unlinked(replaced)
         self.detach(name, inode)

@@ -30,9 +30,10 @@ from pylibos.abi.files import (
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.fs.attributes import drop_set_id
 from pylibos.emulation.fs.inode import Directory, Inode, path_of
-from pylibos.emulation.fs.names import create_file, may_change, new_attributes
+from pylibos.emulation.fs.names import create_file, discard, may_change, new_attributes
 from pylibos.emulation.fs.notify import IN_OPEN, notify_change
 from pylibos.emulation.fs.permission import owner_or_capable, permitted
+from pylibos.emulation.outcome import Install
 
 if TYPE_CHECKING:
     from pylibos.emulation.fs.filesystem import FileSystem
@@ -131,7 +132,12 @@ def _open_or_create(
     directory = location.parent
     assert isinstance(directory, Directory)
     inode = create_file(files, thread, directory, location.name, mode & 0o7777)
-    return open_inode(thread, inode, flags & ~(O_TRUNC | O_CREAT), created=True)
+    answer = open_inode(thread, inode, flags & ~(O_TRUNC | O_CREAT), created=True)
+
+    def not_taken(_errno: int) -> None:
+        discard(files, thread, directory, location.name, inode)
+
+    return Install(answer.stream, answer.close_on_exec, answer.keep, not_taken)
 
 
 def _open_unnamed(
@@ -148,7 +154,7 @@ def _open_unnamed(
         raise SyscallError(Errno.ENOTDIR)
     may_change(directory, thread.process.credentials)
     mode, uid, gid = new_attributes(directory, mode & 0o7777, thread)
-    inode = directory.make_unnamed(mode, uid, gid)
+    inode = directory.make_unnamed(mode, uid, gid, nameable=not flags & O_EXCL)
     answer = thread.process.executive.io.open(thread, inode, flags & ~O_TRUNC, b"")
     thread.process.executive.io.unlinked(inode)
     return answer

@@ -17,6 +17,7 @@ from pylibos.abi.errno import Errno
 from pylibos.abi.files import O_ACCMODE, O_NONBLOCK
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.fs import proc_text
+from pylibos.emulation.fs.hostfs import HostFile
 from pylibos.emulation.fs.inode import Inode, Location
 from pylibos.emulation.fs.synthetic import MagicLink, SyntheticDirectory, SyntheticFile, SyntheticInode, SyntheticLink, SyntheticVolume
 from pylibos.monitor.host_abi import Access, Create, HostError
@@ -338,7 +339,11 @@ class ProcessDirectories:
 
     def _described(self, thread: Thread, descriptor: int) -> Inode:
         inode = known_inode(thread, descriptor)
-        return DescriptorInode(self.volume, thread, descriptor) if inode is None else inode
+        if inode is None:
+            return DescriptorInode(self.volume, thread, descriptor)
+        if isinstance(inode, HostFile):
+            inode.opened_by(thread.host_tid, descriptor)
+        return inode
 
     def _fdinfo_lookup(self, subject: Subject) -> Callable[[bytes, Thread | None], Inode | None]:
         host = self.volume.host

@@ -56,8 +56,9 @@ def listing_of(directory: Directory, thread: Thread, parent_number: int) -> List
     return listing
 
 
-def read_directory(thread: Thread, file: FileObject, parent_number: int, size: int, *, old: bool = False) -> bytes:
-    """The next records that fit in size bytes; b"" at the end. Moves the position. Raises EINVAL when not even one fits, ENOENT."""
+def read_directory(thread: Thread, file: FileObject, parent_number: int, size: int, *, old: bool = False) -> tuple[bytes, int]:
+    """The next records that fit in size bytes, b"" at the end, and the position after them, which is the caller's to set once the guest
+    has them. Raises EINVAL when not even one fits, ENOENT."""
     directory: Directory = file.inode  # type: ignore[assignment]  # kind says so
     host = thread.process.executive.host
     assert file.stream is not None
@@ -69,10 +70,9 @@ def read_directory(thread: Thread, file: FileObject, parent_number: int, size: i
     listing = file.listing
     end = len(listing.records)
     if position >= end:
-        return b""
+        return b"", position
     if position == 0 and len(listing.joined) <= size and not old:
-        host.stream_seek(file.stream, end)
-        return listing.joined
+        return listing.joined, end
     room = size
     chosen = []
     index = position
@@ -85,5 +85,4 @@ def read_directory(thread: Thread, file: FileObject, parent_number: int, size: i
         index += 1
     if not chosen:
         raise SyscallError(Errno.EINVAL)
-    host.stream_seek(file.stream, index)
-    return b"".join(chosen)
+    return b"".join(chosen), index

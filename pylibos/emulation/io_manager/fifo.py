@@ -1,8 +1,9 @@
 """FIFOs: named pipes whose content is a host pipe and whose opening rules are ours.
 
-The library OS keeps only an O_PATH handle of the pipe, which counts neither as reader nor as writer, so end of file and SIGPIPE are native.
-Whether somebody has the other end is asked of the guests' descriptor tables (an open of a FIFO is rare): every live guest descriptor of the
-pipe's identity, by access mode. An opener that must wait already holds its own end, so nothing written meanwhile is lost.
+Of a FIFO in memory the library OS keeps only an O_PATH handle of the pipe, which counts neither as reader nor as writer, so end of file
+and SIGPIPE are native. A FIFO of a writable host directory is the host's own; a guest that waits in its open is woken by guests only.
+Whether somebody has the other end is asked of the guests' descriptor tables (an open of a FIFO is rare): every live guest descriptor of
+the pipe's identity, by access mode. An opener that must wait already holds its own end, so nothing written meanwhile is lost.
 
     O_RDONLY   waits for a writer           O_RDONLY|O_NONBLOCK   never waits
     O_WRONLY   waits for a reader           O_WRONLY|O_NONBLOCK   ENXIO without a reader
@@ -32,15 +33,45 @@ if TYPE_CHECKING:
 
 
 class FifoState:
-    """The pipe behind one FIFO inode."""
+    """The pipe behind one FIFO inode of the library OS."""
 
-    __slots__ = ("anchor", "key", "waiting_readers", "waiting_writers")
-
-    def __init__(self, anchor: HostStream, key: Key) -> None:
-        self.anchor = anchor
+    def __init__(self, host: HostABI, key: Key) -> None:
+        self.host = host
         self.key = key
         self.waiting_readers: list[Event] = []
         self.waiting_writers: list[Event] = []
+
+    def open(self, access: Access, create: Create) -> HostStream:
+        """One end, or both. Never waits."""
+        raise NotImplementedError
+
+
+class PipeFifo(FifoState):
+    """A FIFO in memory: ``anchor`` is an O_PATH handle of an anonymous pipe, which the kernel opens without waiting."""
+
+    def __init__(self, host: HostABI, key: Key, anchor: HostStream) -> None:
+        super().__init__(host, key)
+        self.anchor = anchor
+
+    def open(self, access: Access, create: Create) -> HostStream:
+        return self.host.stream_reopen(self.anchor, access, create)
+
+
+class HostFifo(FifoState):
+    """A FIFO of a writable host directory; its content is the host's, so that host processes may have the other end."""
+
+    def __init__(self, host: HostABI, key: Key) -> None:
+        super().__init__(host, key)
+        self.uri = b""
+
+    def open(self, access: Access, create: Create) -> HostStream:
+        if access is not Access.WRITE:
+            return self.host.stream_open(self.uri, access, create)
+        both = self.host.stream_open(self.uri, Access.READ_WRITE)  # a reader for the moment: the kernel wants one
+        try:
+            return self.host.stream_open(self.uri, access, create)
+        finally:
+            self.host.stream_close(both)
 
 
 def make_state(host: HostABI) -> FifoState:
@@ -52,7 +83,7 @@ def make_state(host: HostABI) -> FifoState:
     finally:
         host.stream_close(reader)
         host.stream_close(writer)
-    return FifoState(anchor, (attributes.device, attributes.inode))
+    return PipeFifo(host, (attributes.device, attributes.inode), anchor)
 
 
 def count_ends(host: HostABI, host_pids: Iterable[int], key: Key) -> tuple[int, int]:
@@ -86,7 +117,7 @@ def open_fifo(request: IoRequest, state: FifoState, host_pids: Iterable[int]) ->
     nonblocking = Create.NONBLOCK if request.flags & O_NONBLOCK else Create.OPEN
     close_on_exec = bool(request.flags & O_CLOEXEC)
     if mode == O_RDWR:
-        stream = host.stream_reopen(state.anchor, Access.READ_WRITE, nonblocking)
+        stream = state.open(Access.READ_WRITE, nonblocking)
         _release(state.waiting_readers)
         _release(state.waiting_writers)
         return Install(stream, close_on_exec)
@@ -98,7 +129,7 @@ def open_fifo(request: IoRequest, state: FifoState, host_pids: Iterable[int]) ->
     present = bool((writers if reading else readers) or waiting_peers)
     if not present and nonblocking and not reading:
         raise SyscallError(Errno.ENXIO)
-    stream = host.stream_reopen(state.anchor, Access.READ if reading else Access.WRITE, nonblocking)
+    stream = state.open(Access.READ if reading else Access.WRITE, nonblocking)
     _release(waiting_peers)
     if present or nonblocking:
         return Install(stream, close_on_exec)

@@ -1,11 +1,12 @@
 """chmod, chown, utime, truncate and extended attribute families, and umask. The rules are in fs/attributes.py.
 
-A descriptor of a host file on a writable mount, or of an object the VFS did not make, is changed natively: the call is forwarded, its
-authority being the descriptor. Sources: fs/open.c, fs/attr.c, fs/utimes.c, fs/xattr.c.
+A descriptor of an object the VFS did not make is changed natively: the call is forwarded, its authority being the descriptor. Sources:
+fs/open.c, fs/attr.c, fs/utimes.c, fs/xattr.c.
 """
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,7 @@ from pylibos.abi.files import (
     AT_EMPTY_PATH,
     AT_FDCWD,
     AT_SYMLINK_NOFOLLOW,
+    UTIME_OMIT,
     XATTR_CREATE,
     XATTR_NAME_MAX,
     XATTR_REPLACE,
@@ -83,7 +85,12 @@ def inode_of_open(thread: Thread, fd: int) -> Inode | None:
     file = thread.process.executive.io.describe(thread, fd)
     if file.kind is FileKind.PATH:
         raise SyscallError(Errno.EBADF)
-    return None if isinstance(file.inode, HostFile) else file.inode
+    return file.inode
+
+
+def held(thread: Thread, fd: int, inode: Inode) -> AbstractContextManager[None]:
+    """Within it, changes of a host file reach the open file itself, whatever has become of its name."""
+    return inode.through(thread.host_tid, fd) if isinstance(inode, HostFile) and fd >= 0 else nullcontext()
 
 
 def _path(thread: Thread, path: bytes, follow: bool = True) -> Inode:
@@ -109,7 +116,8 @@ def sys_fchmod(thread: Thread, fd: Fd, mode: Mode) -> Forward | None:
     inode = inode_of_open(thread, fd)
     if inode is None:
         return FORWARD
-    chmod(thread, inode, mode)
+    with held(thread, fd, inode):
+        chmod(thread, inode, mode)
     return None
 
 
@@ -153,7 +161,8 @@ def sys_fchown(thread: Thread, fd: Fd, uid: UInt, gid: UInt) -> Forward | None:
     inode = inode_of_open(thread, fd)
     if inode is None:
         return FORWARD
-    chown(thread, inode, uid, gid)
+    with held(thread, fd, inode):
+        chown(thread, inode, uid, gid)
     return None
 
 
@@ -207,6 +216,8 @@ def sys_utimensat(
     if times:
         a, a_ns, m, m_ns = times.unpack(_TIMES)
         value = (a, a_ns, m, m_ns)
+        if a_ns == UTIME_OMIT and m_ns == UTIME_OMIT:
+            return  # before anything is looked at, a missing file too
     if path is None:
         if dirfd == AT_FDCWD:
             raise SyscallError(Errno.EFAULT)
@@ -218,7 +229,8 @@ def sys_utimensat(
         inode = inode_at(thread, dirfd, path, flags)
     if inode is None:
         return  # a pipe or socket: Linux stamps an inode nobody can look at again
-    stamp(thread, inode, value)
+    with held(thread, -1 if path else dirfd, inode):
+        stamp(thread, inode, value)
 
 
 # -- length ----------------------------------------------------------------------------------------------------------------

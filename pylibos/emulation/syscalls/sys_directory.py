@@ -28,9 +28,11 @@ def _read(thread: Thread, fd: int, buffer: OutPtr[bytes], size: int, *, old: boo
     if file.kind is not FileKind.DIRECTORY or file.inode is None:
         raise SyscallError(Errno.EBADF if file.kind is FileKind.PATH else Errno.ENOTDIR)
     parent = parent_of(file.inode, thread.process.fs.root)
-    data = read_directory(thread, file, parent.number, size, old=old)
+    data, position = read_directory(thread, file, parent.number, size, old=old)
     if data:
         buffer.write(data)
+        assert file.stream is not None
+        thread.process.executive.host.stream_seek(file.stream, position)
     return len(data)
 
 
