@@ -166,6 +166,8 @@ class ProcessUsage:
     """Device number of the controlling terminal; 0 without one."""
     foreground_group: int = -1
     """Foreground process group of that terminal, by its host number; -1 without one."""
+    signals: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """Pending for the leader, blocked, ignored, caught: bit n - 1 for signal n, signals 1 to 31."""
 
 
 class HostABI(Protocol):

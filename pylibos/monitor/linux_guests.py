@@ -178,6 +178,7 @@ class LinuxGuests:
             processor=int(fields[36]),
             terminal=int(fields[4]) & 0xFFFFFFFF,
             foreground_group=int(fields[5]),
+            signals=(int(fields[28]), int(fields[29]), int(fields[30]), int(fields[31])),
         )
 
     @host_call

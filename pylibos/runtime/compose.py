@@ -83,6 +83,7 @@ class Composition:
         load_defaults(registry, hostname=os.fsdecode(config.hostname))
         self.executive = Executive(self.host, ObjectManager(), io, files, processes, registry)
         io.live_guests = lambda: [process.host_pid for process in processes.live()]
+        processes.on_process_exit.append(lambda _process: io.process_exited())
         self._mount(files)
         self.credentials = self._credentials()
         self.context = FsContext(files.root, umask=_umask())

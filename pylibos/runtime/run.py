@@ -101,10 +101,7 @@ class Run:
     def _supervisor(self, init: Init) -> Supervisor:
         composition = self.composition
         installer: NotifyInstaller | TracedInstaller
-        if init.peer is not None:
-            installer = TracedInstaller(self.tracer, (init.control, init.peer))
-        else:
-            installer = NotifyInstaller(self.tracer)
+        installer = NotifyInstaller(self.tracer) if init.peer is None else TracedInstaller(self.tracer, (init.control, init.peer))
         status = os.fstat(self.loader)
         supervisor = Supervisor(
             self.tracer,

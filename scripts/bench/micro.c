@@ -1,5 +1,5 @@
 /*
- * Micro-benchmarks of single operations, one static program.
+ * Micro-benchmarks of single operations, one static program: this file, and micro_parties.c for what takes two.
  *
  * What it is: `micro [-k BATCHES] [-t MILLISECONDS] NAME...` runs each named operation: a warm-up that also finds how many
  * iterations fill one batch, then BATCHES batches, and prints one JSON line per operation on standard output:
@@ -13,15 +13,10 @@
  * loopback. Sources: the Linux man pages of the calls named in each function.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
-#include <netinet/tcp.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,41 +24,29 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "micro.h"
 
 enum { MAX_BATCHES = 101, READDIR_ENTRIES = 100, ERROR_SIZE = 160 };
 
-/* One operation. setup returns 0 or -1 with a message left by fail(); run does n operations and returns likewise. */
-struct operation {
-    const char *name;
-    int (*setup)(void);
-    int (*run)(long n);
-    void (*teardown)(void);
-};
-
 static char error_text[ERROR_SIZE];
 static char scratch[64];
-static const char *self_path;
+const char *self_path;
 
 /* State of the operation that is running; each setup fills what its run needs. */
-static int fd_a = -1, fd_b = -1;
-static pid_t partner;
-static pthread_t partner_thread;
-static _Atomic uint32_t turn;
+int fd_a = -1, fd_b = -1;
 static char buffer[65536];
 
-static int fail(const char *what)
+int fail(const char *what)
 {
     snprintf(error_text, sizeof error_text, "%s: %s", what, strerror(errno));
     return -1;
 }
 
-static int fail_short(const char *what)
+int fail_short(const char *what)
 {
     snprintf(error_text, sizeof error_text, "%s: unexpected result", what);
     return -1;
@@ -98,7 +81,7 @@ static int make_file(const char *leaf, size_t size)
     return fd;
 }
 
-static void close_both(void)
+void close_both(void)
 {
     if (fd_a >= 0)
         close(fd_a);
@@ -365,195 +348,6 @@ static int run_signal(long n)
     return signals_seen == n ? 0 : fail_short("signals delivered");
 }
 
-/* --- two parties exchanging one byte: one operation is a round trip --------------------------------------------------- */
-
-static int echo_until_closed(int in, int out)
-{
-    char byte;
-    while (read(in, &byte, 1) == 1)
-        if (write(out, &byte, 1) != 1)
-            return 1;
-    return 0;
-}
-
-static int setup_pipe(void)
-{
-    int to[2], from[2];
-    if (pipe2(to, O_CLOEXEC) != 0 || pipe2(from, O_CLOEXEC) != 0)
-        return fail("pipe2");
-    partner = fork();
-    if (partner < 0)
-        return fail("fork");
-    if (partner == 0) {
-        close(to[1]);
-        close(from[0]);
-        _exit(echo_until_closed(to[0], from[1]));
-    }
-    close(to[0]);
-    close(from[1]);
-    fd_a = to[1];
-    fd_b = from[0];
-    return 0;
-}
-
-static int run_ping_pong(long n)
-{
-    char byte = 'p';
-    while (n-- > 0)
-        if (write(fd_a, &byte, 1) != 1 || read(fd_b, &byte, 1) != 1)
-            return fail("ping-pong");
-    return 0;
-}
-
-static void teardown_partner(void)
-{
-    close_both();
-    if (partner > 0)
-        waitpid(partner, NULL, 0);
-    partner = 0;
-}
-
-static int tcp_no_delay(int fd)
-{
-    int one = 1;
-    return setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-}
-
-static int tcp_partner(const struct sockaddr_in *address)
-{
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || connect(fd, (const struct sockaddr *)address, sizeof *address) != 0 || tcp_no_delay(fd) != 0)
-        return 1;
-    return echo_until_closed(fd, fd);
-}
-
-static int setup_tcp(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (listener < 0)
-        return fail("socket");
-    if (bind(listener, (struct sockaddr *)&address, size) != 0 || listen(listener, 1) != 0
-        || getsockname(listener, (struct sockaddr *)&address, &size) != 0) {
-        fail("bind and listen");
-        close(listener);
-        return -1;
-    }
-    partner = fork();
-    if (partner == 0) {
-        close(listener);
-        _exit(tcp_partner(&address));
-    }
-    fd_a = partner < 0 ? -1 : accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    close(listener);
-    if (fd_a < 0 || tcp_no_delay(fd_a) != 0)
-        return fail("accept4");
-    fd_b = dup(fd_a);
-    return fd_b < 0 ? fail("dup") : 0;
-}
-
-/* --- threads ------------------------------------------------------------------------------------------------------------ */
-
-static void *return_argument(void *argument) { return argument; }
-
-static int run_thread_create(long n)
-{
-    while (n-- > 0) {
-        pthread_t thread;
-        if ((errno = pthread_create(&thread, NULL, return_argument, NULL)) != 0)
-            return fail("pthread_create");
-        pthread_join(thread, NULL);
-    }
-    return 0;
-}
-
-static void futex_wait(uint32_t value) { syscall(SYS_futex, &turn, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0); }
-static void futex_wake(void) { syscall(SYS_futex, &turn, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0); }
-
-/* turn: 0 the main thread's, 1 the partner's, 2 stop. */
-static void *futex_partner(void *unused)
-{
-    for (;;) {
-        uint32_t value = atomic_load(&turn);
-        if (value == 2)
-            return unused;
-        if (value == 1) {
-            atomic_store(&turn, 0);
-            futex_wake();
-        } else {
-            futex_wait(0);
-        }
-    }
-}
-
-static int setup_futex(void)
-{
-    atomic_store(&turn, 0);
-    errno = pthread_create(&partner_thread, NULL, futex_partner, NULL);
-    return errno != 0 ? fail("pthread_create") : 0;
-}
-
-static int run_futex(long n)
-{
-    while (n-- > 0) {
-        atomic_store(&turn, 1);
-        futex_wake();
-        while (atomic_load(&turn) == 1)
-            futex_wait(1);
-    }
-    return 0;
-}
-
-static void teardown_futex(void)
-{
-    atomic_store(&turn, 2);
-    futex_wake();
-    pthread_join(partner_thread, NULL);
-}
-
-/* --- processes ---------------------------------------------------------------------------------------------------------- */
-
-static int reap(pid_t child)
-{
-    int status;
-    if (waitpid(child, &status, 0) != child)
-        return fail("waitpid");
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : fail_short("child status");
-}
-
-static int run_fork(long n)
-{
-    while (n-- > 0) {
-        pid_t child = fork();
-        if (child < 0)
-            return fail("fork");
-        if (child == 0)
-            _exit(0);
-        if (reap(child) != 0)
-            return -1;
-    }
-    return 0;
-}
-
-static int run_fork_exec(long n)
-{
-    char *arguments[] = {(char *)self_path, "true", NULL};
-    char *environment[] = {NULL};
-    while (n-- > 0) {
-        pid_t child = fork();
-        if (child < 0)
-            return fail("fork");
-        if (child == 0) {
-            execve(self_path, arguments, environment);
-            _exit(127);
-        }
-        if (reap(child) != 0)
-            return -1;
-    }
-    return 0;
-}
-
 static const struct operation operations[] = {
     {"getppid", no_setup, run_getppid, no_teardown},
     {"read_zero_64", setup_zero, run_read_zero, close_both},
@@ -589,6 +383,8 @@ static int compare_doubles(const void *a, const void *b)
 /* Doubles n until one batch lasts batch_ns: the warm-up. Returns n, or -1. */
 static long calibrate(const struct operation *operation, double batch_ns)
 {
+    if (operation->run(2) != 0) /* the very first may wait for a partner to start */
+        return -1;
     for (long n = 1;; n *= 2) {
         double start = now_ns();
         if (operation->run(n) != 0)

@@ -148,9 +148,10 @@ PROGRAMS = (
 def compile_micro(work: Path) -> Path:
     """Build micro.c statically into the work directory. Raises CalledProcessError or FileNotFoundError."""
     binary = work / "micro"
-    source = Path(__file__).resolve().parent / "micro.c"
+    here = Path(__file__).resolve().parent
+    sources = [str(here / name) for name in ("micro.c", "micro_parties.c")]
     compiler = os.environ.get("CC", "cc")
-    subprocess.run([compiler, "-O2", "-Wall", "-Wextra", "-static", "-pthread", "-o", str(binary), str(source)], check=True)
+    subprocess.run([compiler, "-O2", "-Wall", "-Wextra", "-static", "-pthread", "-o", str(binary), *sources], check=True)
     return binary
 
 

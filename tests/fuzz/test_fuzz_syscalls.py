@@ -59,7 +59,9 @@ def lines_until(process: subprocess.Popen[bytes], word: str) -> Iterator[str]:
 @pytest.mark.slow
 @pytest.mark.fuzz
 @pytest.mark.parametrize("seed", [1])
-def test_random_calls(comparer: Comparer, inside: str, seed: int, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_random_calls(
+    comparer: Comparer, inside: str, seed: int, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     require_pylibos()
     seconds = float(request.config.getoption("--fuzz-seconds"))
     program = comparer.builder.build(Path(__file__).parent / "fuzz_syscalls.c", "static", ("-Wno-unused-function",))
@@ -70,7 +72,8 @@ def test_random_calls(comparer: Comparer, inside: str, seed: int, request: pytes
     flags = ["--ro", str(program), "--tmpfs", "/scratch", "-C", "/scratch", "--timeout", f"{int(seconds) + 60}s"]
     command = as_user(user, pylibos_argv(inside, [str(program), str(seed), str(int(seconds))], flags, ENVIRONMENT))
     error_path = tmp_path_factory.mktemp("fuzz") / "stderr"
-    with error_path.open("wb") as errors, started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, cwd=work, env=outer_environment()) as process:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with error_path.open("wb") as errors, started(command, **pipes, stderr=errors, cwd=work, env=outer_environment()) as process:
         assert process.stdin is not None
         list(lines_until(process, "ready"))
         before = descriptors(process.pid)

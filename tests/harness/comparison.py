@@ -124,7 +124,8 @@ class Arena:
     def native(self, case: Case) -> Outcome:
         """The oracle. Raises CaseError when the program does not natively do what the case expects."""
         self.fresh(case)
-        completed = run(as_user(case.user, case.argv), cwd=self._work, env={**ENVIRONMENT, **case.env}, stdin=case.stdin, timeout=case.timeout)
+        command, environment = as_user(case.user, case.argv), {**ENVIRONMENT, **case.env}
+        completed = run(command, cwd=self._work, env=environment, stdin=case.stdin, timeout=case.timeout)
         if completed.timed_out or completed.status != case.status:
             raise CaseError(f"native run of {case.argv[0]} (expected status {case.status}): {completed.describe()}")
         return self._outcome(case, completed, self._work)

@@ -46,7 +46,8 @@ class GapList:
     def sections(self, program: str, engine: str) -> dict[str, Gap]:
         """Section name -> gap, for the gaps inside one program."""
         prefix = f"{program}/"
-        return {test[len(prefix) :]: gap for (test, its_engine), gap in self._by_key.items() if its_engine == engine and test.startswith(prefix)}
+        mine = {test: gap for (test, its_engine), gap in self._by_key.items() if its_engine == engine}
+        return {test[len(prefix) :]: gap for test, gap in mine.items() if test.startswith(prefix)}
 
     def tests(self) -> set[str]:
         """The program part of every gap, for the test that each one exists."""

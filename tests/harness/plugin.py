@@ -36,7 +36,8 @@ GUESTS = ROOT / "tests" / "guest"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("pylibos", "programs under PyLibOS")
-    group.addoption("--engines", default=",".join((NATIVE, *ENGINES)), help="where programs run, separated by commas: native, notify, ptrace")
+    everywhere = ",".join((NATIVE, *ENGINES))
+    group.addoption("--engines", default=everywhere, help="where programs run, separated by commas: native, notify, ptrace")
     group.addoption("--fuzz-seconds", type=float, default=10.0, help="how long each run of the system call fuzzer lasts")
     group.addoption("--kill-moments", type=int, default=10, help="at how many random moments the supervisor is killed, per engine")
 
@@ -112,7 +113,8 @@ class Comparer:
             unexpected = {}
         if unexpected:
             text = "\n".join(f"[{part}]\n{lines}" for part, lines in unexpected.items())
-            pytest.fail(f"{name} on {engine} differs from native (-native +inside)\n{text}\n\n{outcome.completed.describe()}", pytrace=False)
+            described = outcome.completed.describe()
+            pytest.fail(f"{name} on {engine} differs from native (-native +inside)\n{text}\n\n{described}", pytrace=False)
         if closed:
             pytest.fail(f"known gaps of {name} on {engine} no longer differ, remove them: {closed}", pytrace=False)
         if parts:

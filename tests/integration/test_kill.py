@@ -37,7 +37,9 @@ def test_no_guest_outlives_the_supervisor(comparer: Comparer, inside: str, reque
     seen_guests = 0
     for _moment in range(moments):
         delay = chance.uniform(0, LATEST_SECONDS)
-        with open(os.devnull, "w+b") as null, started(command, stdin=null, stdout=null, stderr=null, cwd=work, env=outer_environment()) as process:
+        with open(os.devnull, "w+b") as null, started(
+            command, stdin=null, stdout=null, stderr=null, cwd=work, env=outer_environment()
+        ) as process:
             time.sleep(delay)
             guests = {pid: name for pid, name in descendants(process.pid).items() if pid != process.pid}
             seen_guests += bool(guests)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from tests.harness.comparison import NOBODY, Case
 from tests.harness.plugin import Comparer
 from tests.harness.programs import SAMPLE, busybox
 
+
+def _with_fixed_times(work: Path) -> None:
+    SAMPLE(work)
+    os.utime(work / "a/one.txt", (1_000_000_000, 1_000_000_000))
+
+
 CASES: dict[str, Case] = {
     "sh": busybox("sh", "-c", "x=5; for i in 1 2 3; do x=$((x*i)); done; echo $x; (exit 3); echo $?; echo a | tr a b", setup=SAMPLE),
     "sh-files": busybox("sh", "-c", "mkdir -p p/q; echo hi > p/q/r; cp -r p s; ln -s r p/q/t; mv p/q/r p/q/u; rm -r s", files=True, setup=SAMPLE),
     "ls": busybox("ls", "-1aR", setup=SAMPLE),
-    "ls-long": busybox("ls", "-ln", "a/one.txt", "/bin/busybox", setup=lambda work: None if SAMPLE(work) else _fix_times(work)),
+    "ls-long": busybox("ls", "-ln", "a/one.txt", "/bin/busybox", setup=_with_fixed_times),
     "find": busybox("find", ".", "-type", "f", "-size", "+0c", "-name", "*.txt", setup=SAMPLE, normalise=lambda o: b"\n".join(sorted(o.split()))),
     "find-exec": busybox("find", "a", "-name", "o*", "-exec", "cat", "{}", ";", setup=SAMPLE),
     "tar": busybox("sh", "-c", "busybox tar -cf t.tar a b && mkdir x && busybox tar -xf t.tar -C x && busybox tar -tf t.tar | busybox sort; rm t.tar", files=True, setup=SAMPLE),
@@ -38,10 +47,6 @@ CASES: dict[str, Case] = {
 }
 
 
-def _fix_times(work: object) -> None:
-    import os
-
-    os.utime(f"{work}/a/one.txt", (1_000_000_000, 1_000_000_000))
 
 
 @pytest.mark.guest

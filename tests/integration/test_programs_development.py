@@ -27,7 +27,9 @@ VARYING = (".git/index", ".git/objects/pack", ".git/objects/info", "clone/.git/i
 
 
 def git(script: str, **options: Unpack[CaseOptions]) -> Case:
-    return shell(script, env=IDENTITY, setup=SAMPLE, ignore=VARYING, files=True, **options)
+    mine: CaseOptions = {"env": IDENTITY, "setup": SAMPLE, "ignore": VARYING, "files": True}
+    mine.update(options)
+    return shell(script, **mine)
 
 
 GIT: dict[str, Case] = {

@@ -36,13 +36,22 @@ PYTHON: dict[str, Case] = {
     "recursion-and-memory": python("import sys; sys.setrecursionlimit(20000)\ndef f(n): return n and f(n - 1) + 1\nprint(f(10000)); b = bytearray(200 << 20); b[-1] = 1; print(len(b)); print(sum(range(10**6)))"),
     "nobody": python("import os\nprint(os.getuid(), os.getgroups())\nfor p in ('/root/x', '/etc/x', '/usr/x'):\n    try: open(p, 'w')\n    except OSError as e: print(type(e).__name__)\nopen('mine', 'w').write('x'); print(os.stat('mine').st_uid); os.chmod('mine', 0o600)", user=NOBODY, files=True),
 }
+
+def _node_project(work: Path) -> None:
+    SAMPLE(work)
+    (work / "main.js").write_text("const m = require('./lib/m'); console.log(m.f(process.argv[2]), __dirname.split('/').pop(), require('./data.json').k);\n")
+    (work / "lib").mkdir()
+    (work / "lib/m.js").write_text("exports.f = x => 'got ' + x;\n")
+    (work / "data.json").write_text('{"k": [1, 2]}\n')
+
+
 NODE: dict[str, Case] = {
     "fs": node("const fs=require('fs'),p=require('path');fs.mkdirSync('x/y',{recursive:true});fs.writeFileSync('x/y/z','data');console.log(fs.readFileSync('x/y/z','utf8'),fs.readdirSync('.',{withFileTypes:true}).map(e=>e.name+e.isDirectory()).sort());fs.renameSync('x/y/z','x/w');fs.symlinkSync('x/w','l');console.log(fs.readlinkSync('l'),fs.statSync('l').size,fs.lstatSync('l').isSymbolicLink());fs.appendFileSync('x/w','!');fs.copyFileSync('x/w','c');fs.chmodSync('c',0o600);fs.utimesSync('c',1,2);console.log(fs.statSync('c').mtimeMs);fs.rmSync('x/y',{recursive:true});fs.promises.readFile('c').then(b=>console.log(b.length));const s=fs.createWriteStream('s');for(let i=0;i<1000;i++)s.write('line '+i+'\\n');s.end(()=>console.log(fs.statSync('s').size));try{fs.openSync('none')}catch(e){console.log(e.code)}console.log(fs.realpathSync('.').split('/').pop(),fs.existsSync('/etc/passwd'))", files=True, timeout=120),
     "child-process": node("const c=require('child_process');console.log(c.execSync('echo sync').toString(),c.spawnSync('sh',['-c','exit 7']).status);const p=c.spawn('sort');p.stdout.on('data',d=>console.log(String(d)));p.on('close',k=>{console.log('closed',k);c.exec('kill -9 $$',(e)=>{console.log(e.signal);const f=c.fork('-e',['process.send({n:1})'],{execArgv:[],silent:true});f.on('error',()=>0);f.on('exit',x=>console.log('fork',x!==null))})});p.stdin.end('b\\na\\n');c.execFile('nosuch',(e)=>console.log(e.code))", timeout=120),
     "workers": node("const {Worker}=require('worker_threads');let n=0;for(let i=0;i<3;i++){const w=new Worker(\"const {parentPort,workerData}=require('worker_threads');let s=0;for(let i=0;i<1e6;i++)s+=i%(workerData+2);parentPort.postMessage(s)\",{eval:true,workerData:i});w.on('message',m=>n+=m);w.on('exit',()=>0)}process.on('exit',()=>console.log(n));const b=new SharedArrayBuffer(4),a=new Int32Array(b);new Worker(\"const {workerData}=require('worker_threads');Atomics.store(new Int32Array(workerData),0,5);Atomics.notify(new Int32Array(workerData),0)\",{eval:true,workerData:b}).on('exit',()=>console.log(a[0]))", timeout=120),
     "timers-and-crypto": node("const c=require('crypto'),z=require('zlib');console.log(c.createHash('sha256').update('x').digest('hex').slice(0,8),c.randomBytes(8).length,z.gunzipSync(z.gzipSync('zipped')).toString());const t=Date.now();setTimeout(()=>console.log('later',Date.now()-t>=50),50);setImmediate(()=>console.log('immediate'));process.nextTick(()=>console.log('tick'));Promise.resolve().then(()=>console.log('promise'));console.log(process.platform,process.argv.length,typeof process.pid,require('os').cpus().length>0)", timeout=120),
     "exit": node("process.on('exit',c=>console.log('exit',c));console.error('err');process.exitCode=9", status=9, timeout=120),
-    "script-file": Case(argv=("/usr/bin/node", "main.js", "arg"), setup=lambda work: SAMPLE(work) or _node_project(work), timeout=120),
+    "script-file": Case(argv=("/usr/bin/node", "main.js", "arg"), setup=_node_project, timeout=120),
 }
 SQLITE: dict[str, Case] = {
     "wal": shell("sqlite3 t.db 'pragma journal_mode=wal; create table t(a,b); insert into t values(1,2),(3,4); select sum(a),sum(b) from t; pragma wal_checkpoint(truncate);'; ls; sqlite3 t.db 'select * from t; update t set b=b*2; select b from t order by b'; file=t.db; sqlite3 t.db .dump"),
@@ -52,11 +61,6 @@ SQLITE: dict[str, Case] = {
 }
 
 
-def _node_project(work: Path) -> None:
-    (work / "main.js").write_text("const m = require('./lib/m'); console.log(m.f(process.argv[2]), __dirname.split('/').pop(), require('./data.json').k);\n")
-    (work / "lib").mkdir()
-    (work / "lib/m.js").write_text("exports.f = x => 'got ' + x;\n")
-    (work / "data.json").write_text('{"k": [1, 2]}\n')
 
 
 @pytest.mark.guest

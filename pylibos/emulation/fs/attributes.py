@@ -73,7 +73,7 @@ def chown(thread: Thread, inode: Inode, uid: int, gid: int) -> None:
 
 
 def without_set_id(inode: Inode, credentials: Credentials) -> int:
-    """The permission bits after a change of content or owner: set-group-id stays only without group execution."""
+    """The permission bits after a change of content or owner: no set-user-id, and set-group-id only as a member's lock mark."""
     mode = inode.mode & 0o7777 & ~S_ISUID
     if mode & 0o010 or not (credentials.in_group(inode.gid) or credentials.has_capability(CAP_FSETID)):
         mode &= ~S_ISGID

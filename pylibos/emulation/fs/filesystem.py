@@ -103,6 +103,12 @@ class FileSystem:
         point.modified()
         self.cache.clear()
 
+    def drain(self) -> None:
+        """Let the synthetic volumes take what guests have written to their files."""
+        for volume in self.mounts:
+            if isinstance(volume, SyntheticVolume) and volume.pending:
+                volume.drain()
+
     def unmount(self, volume: Volume) -> None:
         """Uncover. Raises EINVAL for the root, EBUSY when something is mounted inside."""
         if volume.covered is None:

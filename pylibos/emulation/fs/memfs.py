@@ -243,7 +243,7 @@ class MemFile(Attributed):
         stream = self.stream
         if stream is None:
             host = self.volume.host
-            stream = host.stream_open(b"mem:" + self.name[:200], Access.READ_WRITE, Create.CREATE)
+            stream = host.stream_open(b"mem:f:" + self.name[:200], Access.READ_WRITE, Create.CREATE)
             self.fill(stream, keep)
             self.stream = stream
             attributes = host.stream_query_open(stream)
@@ -365,6 +365,7 @@ class MemDirectory(Directory):
         assert isinstance(target, MemDirectory)
         inode.modified()  # pinned before it loses the entry by which it could be found again
         if replaced is not None:
+            replaced.modified()
             target.detach(new_name, replaced)
             target._unlinked(replaced)
         self.detach(name, inode)

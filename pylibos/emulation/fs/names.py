@@ -23,6 +23,7 @@ from pylibos.abi.files import (
     S_IFMT,
     S_IFREG,
     S_ISGID,
+    S_ISUID,
 )
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.fs.inode import is_ancestor
@@ -37,7 +38,7 @@ from pylibos.emulation.fs.notify import (
     new_cookie,
     notify,
 )
-from pylibos.emulation.fs.permission import CAP_FSETID, CAP_MKNOD, require, sticky_forbids
+from pylibos.emulation.fs.permission import CAP_FSETID, CAP_MKNOD, owner_or_capable, permitted, require, sticky_forbids
 
 if TYPE_CHECKING:
     from pylibos.emulation.fs.filesystem import FileSystem
@@ -125,6 +126,12 @@ def symlink(files: FileSystem, thread: Thread, target: bytes, base: Inode | None
     make_node(files, thread, base, path, S_IFLNK | 0o777, 0, bytes(target))
 
 
+def _safe_source(inode: Inode, credentials: Credentials) -> bool:
+    """What fs.protected_hardlinks = 1 lets a stranger link: plain files he may read and write, without set-id bits."""
+    set_id = inode.mode & S_ISUID or inode.mode & (S_ISGID | 0o010) == S_ISGID | 0o010
+    return inode.kind == 8 and not set_id and permitted(inode, credentials, 6)
+
+
 def link(files: FileSystem, thread: Thread, inode: Inode, base: Inode | None, path: bytes, *, unnamed: bool = False) -> None:
     """linkat of an inode already found. unnamed: it may have no name left (O_TMPFILE)."""
     directory, name, slash = files.parent(thread, base, path)
@@ -132,9 +139,14 @@ def link(files: FileSystem, thread: Thread, inode: Inode, base: Inode | None, pa
         raise SyscallError(Errno.EEXIST)
     if slash:
         raise SyscallError(Errno.ENOENT)
+    if directory.volume.read_only:
+        raise SyscallError(Errno.EROFS)
     if inode.volume is not directory.volume:
         raise SyscallError(Errno.EXDEV)
-    may_change(directory, thread.process.credentials)
+    credentials = thread.process.credentials
+    if not owner_or_capable(inode, credentials) and not _safe_source(inode, credentials):
+        raise SyscallError(Errno.EPERM)
+    may_change(directory, credentials)
     if inode.is_directory:
         raise SyscallError(Errno.EPERM)
     if inode.nlink == 0 and (not unnamed or getattr(inode, "never_named", False)):

@@ -147,7 +147,9 @@ def status(reader: Thread, process: Process, thread: Thread | None) -> bytes:
         lines.append(b"CoreDumping:\t0\nTHP_enabled:\t1\nuntag_mask:\t0xffffffffffffffff")
     lines.append(b"Threads:\t%d" % max(1, len(process.threads)))
     lines.append(b"SigQ:\t0/15000")
-    lines.extend(b"%b:\t%016x" % (name, 0) for name in (b"SigPnd", b"ShdPnd", b"SigBlk", b"SigIgn", b"SigCgt"))
+    pending, blocked, ignored, caught = usage.signals
+    signals = ((b"SigPnd", pending), (b"ShdPnd", 0), (b"SigBlk", blocked), (b"SigIgn", ignored), (b"SigCgt", caught))
+    lines.extend(b"%b:\t%016x" % each for each in signals)
     capabilities = (
         (b"CapInh", who.inheritable), (b"CapPrm", who.permitted), (b"CapEff", who.effective), (b"CapBnd", who.bounding),
         (b"CapAmb", who.ambient),

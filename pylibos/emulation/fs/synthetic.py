@@ -202,7 +202,7 @@ class SyntheticFile(SyntheticInode):
         if access & Access.WRITE and self._write is None:
             raise SyscallError(Errno.EACCES)
         host = self.volume.host
-        stream = host.stream_open(b"mem:" + self.name[:200], Access.READ_WRITE, Create.CREATE)
+        stream = host.stream_open(b"mem:f:" + self.name[:200], Access.READ_WRITE, Create.CREATE)
         volume = self.volume
         keep = False
         try:

@@ -65,10 +65,10 @@ def mounted_on(inode: Inode) -> Inode:
 
 
 def split(path: bytes) -> list[bytes]:
-    """Components in reverse order (a stack). A trailing slash is a final "."."""
+    """Components in reverse order (a stack). A trailing slash is a final b"/": a directory is asked for, but not to be searched."""
     parts = [part for part in path.split(b"/") if part]
     if path.endswith(b"/") and parts:
-        parts.append(b".")
+        parts.append(b"/")
     parts.reverse()
     return parts
 
@@ -120,9 +120,9 @@ def walk(  # noqa: C901, PLR0912 - one loop with all rules in sight; cutting it 
         name = parts.pop()
         if not isinstance(current, Directory):
             raise SyscallError(Errno.ENOTDIR)
-        if current.mode & 0o111 != 0o111 and not permitted(current, credentials, 1):
+        if current.mode & 0o111 != 0o111 and name != b"/" and not permitted(current, credentials, 1):
             raise SyscallError(Errno.EACCES)
-        if name == b".":
+        if name in {b".", b"/"}:
             continue
         if not current.cacheable:
             report.pure = False

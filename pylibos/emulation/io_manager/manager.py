@@ -49,6 +49,14 @@ SWEEP_MINIMUM: Final = 256
 REGISTRY_MINIMUM: Final = 20_000
 """Backing identities kept before those of closed lower files are dropped."""
 
+ORPHAN_BYTES: Final = 64 << 20
+"""Content without a name that may gather (what is known of it) before somebody looks whether it is still open."""
+
+EXIT_SWEEP_NS: Final = 50_000_000
+"""Least time between two sweeps because a process ended: one costs some microseconds per open descriptor of all guests."""
+
+_CLOCK_MONOTONIC: Final = 1
+
 _ACCESS: Final = (Access.READ, Access.WRITE, Access.READ_WRITE, Access.READ)
 _PLAIN: Final = Create.OPEN
 
@@ -65,6 +73,9 @@ class IoManager:
         self.orphans: dict[Key, Inode] = {}
         self._sweep_files_at = SWEEP_MINIMUM
         self._sweep_orphans_at = SWEEP_MINIMUM
+        self._orphan_bytes = 0
+        self._orphan_bytes_limit = ORPHAN_BYTES
+        self._swept_ns = 0
         self._prune_at = REGISTRY_MINIMUM
         create = MajorFunction.CREATE
         directory = DriverObject("Directory", {create: self._open_directory})
@@ -200,8 +211,16 @@ class IoManager:
         if key is None or getattr(inode, "stream", None) is None:
             return
         self.orphans[key] = inode
-        if len(self.orphans) >= self._sweep_orphans_at:
+        self._orphan_bytes += inode.size
+        if len(self.orphans) >= self._sweep_orphans_at or self._orphan_bytes > self._orphan_bytes_limit:
             self.sweep()
+
+    def process_exited(self) -> None:
+        """A guest process ended: what it alone had open without a name can go. Called by whoever learns of exits."""
+        if self.orphans:
+            now = self.host.clock_read(_CLOCK_MONOTONIC)
+            if now - self._swept_ns >= EXIT_SWEEP_NS:
+                self.sweep(tokens=False)
 
     def live_keys(self) -> set[Key]:
         """Identities of everything any guest has open now."""
@@ -220,14 +239,15 @@ class IoManager:
                 keys.add((identity.device, identity.inode))
         return keys
 
-    def sweep(self) -> None:
-        """Close tokens and nameless contents that no guest holds."""
+    def sweep(self, *, tokens: bool = True) -> None:
+        """Close nameless contents, and tokens, that no guest holds."""
         if self.live_guests is None:
             self._sweep_files_at = 2 * len(self.files) + SWEEP_MINIMUM
             self._sweep_orphans_at = 2 * len(self.orphans) + SWEEP_MINIMUM
             return
+        self._swept_ns = self.host.clock_read(_CLOCK_MONOTONIC)
         live = self.live_keys()
-        for key, file in tuple(self.files.items()):
+        for key, file in tuple(self.files.items()) if tokens else ():
             if key in live:
                 file.missed = False
             elif file.missed:
@@ -241,7 +261,10 @@ class IoManager:
                 del self.orphans[key]
                 self.inodes.pop(key, None)
                 inode.drop_content()  # type: ignore[attr-defined]  # only such inodes are entered by unlinked()
-        self._sweep_files_at = max(SWEEP_MINIMUM, 2 * len(self.files))
+        self._orphan_bytes = sum(inode.size for inode in self.orphans.values())
+        self._orphan_bytes_limit = ORPHAN_BYTES + 2 * self._orphan_bytes
+        if tokens:
+            self._sweep_files_at = max(SWEEP_MINIMUM, 2 * len(self.files))
         self._sweep_orphans_at = max(SWEEP_MINIMUM, 2 * len(self.orphans))
 
     def _give_up(self, key: Key, file: FileObject) -> None:

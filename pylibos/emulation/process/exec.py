@@ -32,6 +32,7 @@ _images: Final = ImageCache()
 """Shared by all sandboxes of this process: a pure function of file contents."""
 
 _EXECUTE: Final = 1
+_O_CLOEXEC: Final = 0o2000000
 _S_IFMT: Final = 0o170000
 _S_IFREG: Final = 0o100000
 
@@ -61,6 +62,8 @@ def plan_execution(thread: Thread, directory: int, path: bytes, *, follow: bool,
             header = host.stream_read(program.stream, 0, HEADER_SIZE)
             if not header.startswith(b"#!"):
                 return _elf_plan(thread, program, header, name, prefix, comm)
+            if script is name and _closes_on_exec(thread, directory, name):
+                raise SyscallError(Errno.ENOENT)  # the interpreter could not open the script any more
             interpreter, argument = parse_shebang(header)
         except BaseException:
             host.stream_close(program.stream)
@@ -72,6 +75,13 @@ def plan_execution(thread: Thread, directory: int, path: bytes, *, follow: bool,
         program = open_program(thread, thread.executive.files.find(thread, None, interpreter or b"."))
     host.stream_close(program.stream)
     raise SyscallError(Errno.ELOOP)
+
+
+def _closes_on_exec(thread: Thread, directory: int, name: bytes) -> bool:
+    """Whether a file named by a descriptor (execveat) is gone once the exec is done."""
+    if directory < 0 or not name.startswith(b"/dev/fd/"):
+        return False
+    return bool(thread.executive.host.descriptor_state(thread.host_tid, directory)[0] & _O_CLOEXEC)
 
 
 def _first(thread: Thread, directory: int, path: bytes, follow: bool, empty_path: bool) -> tuple[Program, bytes, bytes]:

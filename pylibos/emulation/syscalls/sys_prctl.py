@@ -53,6 +53,7 @@ def _set_name(thread: Thread, arguments: Arguments) -> None:
 
 
 def _get_name(thread: Thread, arguments: Arguments) -> None:
+    thread.executive.files.drain()  # a name written to /proc/self/comm
     thread.memory.write(arguments[0], thread.comm.ljust(COMM_SIZE + 1, b"\0"))
 
 

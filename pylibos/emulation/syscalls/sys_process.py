@@ -53,7 +53,7 @@ def sys_execve(thread: Thread, path: Address, argv: Address, envp: Address) -> E
     return Exec(plan_execution(thread, c.AT_FDCWD, text, follow=True, empty_path=False), argv, envp, path + len(text))
 
 
-@syscall("execveat", number=322, route=Route.TRACE, support=Support.PARTIAL, note="as execve; a script by close-on-exec descriptor starts")
+@syscall("execveat", number=322, route=Route.TRACE, support=Support.PARTIAL, note="as execve")
 def sys_execveat(thread: Thread, directory: Fd, path: Address, argv: Address, envp: Address, flags: ExecFlags) -> Exec:
     """execveat(2). Compare Linux fs/exec.c:do_open_execat(). Raises: as execve; EBADF directory; ELOOP a link with SYMLINK_NOFOLLOW."""
     text = thread.memory.read_string(path, 4096)
