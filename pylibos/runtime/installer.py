@@ -35,6 +35,7 @@ _MESSAGE: Final = struct.Struct("<QIIQQQQQ")
 """struct msghdr: name, name length, padding, iov, iov count, control, control length, flags."""
 _VECTOR: Final = struct.Struct("<QQ")
 _CONTROL_SIZE: Final = 24
+_NUMBER: Final = struct.Struct("<i")
 
 
 class Installer(Protocol):
@@ -140,11 +141,13 @@ class TracedInstaller:
     def _take_back(self) -> None:
         """The guest has closed its passage, or has no room: the message must not reach the next receiver."""
         try:
-            _data, descriptors, _flags, _address = socket.recv_fds(self._theirs, 1, 1, socket.MSG_DONTWAIT)
+            # Not socket.recv_fds: it forgets its flags argument (CPython 3.11) and would wait.
+            _data, control, _flags, _address = self._theirs.recvmsg(1, socket.CMSG_LEN(4), socket.MSG_DONTWAIT)
         except BlockingIOError:
             return
-        for descriptor in descriptors:
-            os.close(descriptor)
+        for level, kind, data in control:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS) and len(data) >= _NUMBER.size:
+                os.close(_NUMBER.unpack_from(data)[0])
 
 
 def _number(result: int) -> int:
