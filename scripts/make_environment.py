@@ -112,8 +112,7 @@ def requirements(root: Path, kind: str) -> list[str]:
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     wanted: list[str] = list(project["dependencies"])
     if kind == "test":
-        extras = project["optional-dependencies"]
-        wanted += [*extras["dev"], *extras["prototype"]]
+        wanted += project["optional-dependencies"]["dev"]
     return wanted
 
 

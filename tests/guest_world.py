@@ -21,6 +21,13 @@ from pylibos.monitor.fake_host import FakeHost
 BASE = 0x10000
 
 
+class _NoFiles:
+    """A view without files: nothing was written to a synthetic file."""
+
+    def drain(self) -> None:
+        """Nothing to take."""
+
+
 class World:
     """One sandbox whose first process has guest pid 1 and host pid 1001; later ones get 2/1002 and so on unless told."""
 
@@ -34,7 +41,7 @@ class World:
             host=cast("Any", self.host),
             objects=cast("Any", None),
             io=cast("Any", None),
-            files=files,
+            files=files if files is not None else cast("Any", _NoFiles()),
             processes=self.table,
             registry=registry,
             **executive,

@@ -43,6 +43,7 @@ OPTIONS = (
     Option("--hostname", "host name inside (default: pylibos)", "NAME"),
     Option("--engine", "how calls are intercepted (default: notify; ptrace is slower and needs less)", "notify|ptrace"),
     Option("--audit", "append every decision to a file, one JSON object a line", "FILE"),
+    Option("--trace", "write every call that reaches the supervisor to standard error, as strace does (all calls: with --engine ptrace)"),
     Option("--status-fd", "write one JSON line about the end to this descriptor", "N"),
     Option("--status-file", "write it to a file", "FILE"),
     Option("--verbose -v", "say what is denied (twice: every decision)"),
@@ -187,6 +188,7 @@ def build_config(parsed: Parsed) -> RunConfig:
         uid=uid,
         gid=gid,
         hostname=hostname_of(parsed),
+        trace=parsed.flag("trace"),
     )
 
 
@@ -217,13 +219,15 @@ def run_command(words: list[str]) -> int:
         print(help_page())
         return 0
     descriptor, path = status_descriptor(parsed), output_path(parsed, "status-file")
+    status = ExitStatus(reason="internal")
     try:
         config = build_config(parsed)
         from pylibos.runtime.run import run
 
         status = run(config)
     except PylibosError as error:
-        write_status(ExitStatus.failed(error), descriptor, path)
+        status = ExitStatus.failed(error)
         raise
-    write_status(status, descriptor, path)
+    finally:
+        write_status(status, descriptor, path)
     return status.to_exit_code()

@@ -27,6 +27,7 @@ class RunConfig:
     cwd: guest directory to start in.
     timeout_ns: wall-clock nanoseconds until the whole guest is killed; None is no limit.
     uid, gid: what the guest believes it is; None is the invoker's.
+    trace: whether every call that reaches the supervisor is written to standard error.
     status_fd: the invoker's descriptor the one JSON status line goes to; never visible to the guest.
     """
 
@@ -43,3 +44,4 @@ class RunConfig:
     uid: int | None = None
     gid: int | None = None
     hostname: bytes = b"pylibos"
+    trace: bool = False

@@ -51,8 +51,8 @@ def _argument(row: SyscallRow, wanted: tuple[str, ...]) -> int | None:
     return None
 
 
-def configure_tracer(tracer: Tracer, *, traced: bool) -> None:
-    """Fill the receive loop's tables from the rows."""
+def configure_tracer(tracer: Tracer, *, traced: bool, report_all: bool = False) -> None:
+    """Fill the receive loop's tables from the rows. report_all: let pass nothing unseen that reaches the loop."""
     notified: list[int] = []
     continued: list[int] = []
     paths: dict[int, int] = {}
@@ -60,7 +60,7 @@ def configure_tracer(tracer: Tracer, *, traced: bool) -> None:
         if number >= 1024:
             continue
         plain = row.handler is None and not row.alternatives and row.errno is None and number != NR_PAUSE
-        if plain and (row.route is Route.TRACE or traced):
+        if plain and not report_all and (row.route is Route.TRACE or traced):
             continued.append(number)
         waits_in_listener = row.route is Route.NOTIFY or (row.route is Route.DIRECT and row.otherwise is Route.NOTIFY)
         if waits_in_listener and number not in _MAY_BE_INTERRUPTED:

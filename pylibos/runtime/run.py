@@ -26,6 +26,8 @@ from pylibos.tracer.spawn import Init, SpawnError, start_init
 from pylibos.tracer.tracer import Tracer, TracerError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pylibos.runtime.compose import Composition
     from pylibos.runtime.config import RunConfig
 
@@ -67,6 +69,11 @@ class Run:
         self.loader = _sealed_memory("pylibos-loader", loader_image())
         self.init: Init | None = None
         self.composition: Composition = build_executive(config)
+        self._supervisor_class: Callable[..., Supervisor] = Supervisor
+        if config.trace:
+            from pylibos.runtime.calltrace import tracing_supervisor
+
+            self._supervisor_class = tracing_supervisor()
 
     def execute(self) -> ExitStatus:
         """Run the program to its end."""
@@ -91,6 +98,7 @@ class Run:
             init.control.send(struct.pack("<Q", len(block)))
             gc.freeze()
             gc.enable()
+            gc.set_threshold(20_000, 20, 50)  # a call leaves no cycles; a process some dozen objects
             status = supervisor.run()
         except TracerError as error:
             raise PylibosError(f"interception failed: {error}", "run 'pylibos doctor' to see what this host lacks") from error
@@ -103,7 +111,7 @@ class Run:
         installer: NotifyInstaller | TracedInstaller
         installer = NotifyInstaller(self.tracer) if init.peer is None else TracedInstaller(self.tracer, (init.control, init.peer))
         status = os.fstat(self.loader)
-        supervisor = Supervisor(
+        supervisor = self._supervisor_class(
             self.tracer,
             composition.executive,
             composition.waits,
@@ -123,7 +131,7 @@ class Run:
         supervisor.on_first_process = self._first_process
         supervisor.on_request = lambda number: self._request(supervisor, number)
         composition.attach(supervisor, installer, init.walls)
-        configure_tracer(self.tracer, traced=self.traced)
+        configure_tracer(self.tracer, traced=self.traced, report_all=self.config.trace)
         if init.walls.pids:
             supervisor.name_space = os.open(f"/proc/{init.pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         if self.config.timeout_ns is not None:

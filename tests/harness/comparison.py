@@ -89,7 +89,7 @@ def as_user(user: int | None, argv: Sequence[str]) -> list[str]:
     """The argument list that runs `argv` as `user`, keeping the environment."""
     if user is None or user == os.getuid():
         return list(argv)
-    return ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--", *argv]
+    return ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--pdeathsig=KILL", "--", *argv]
 
 
 def pylibos_argv(engine: str, argv: Sequence[str], flags: Sequence[str] = (), env: Mapping[str, str] | None = None) -> list[str]:

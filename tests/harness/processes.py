@@ -28,6 +28,9 @@ OUTPUT_LIMIT = 16 << 20
 ORPHAN_GRACE_SECONDS = 2.0
 """A program's background children may finish just after it; what is still there after this is a leak."""
 
+BOUND = ("setpriv", "--pdeathsig=KILL", "--")
+"""Goes before every program: a test run that is killed itself must not leave programs behind that nobody bounds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Completed:
@@ -129,7 +132,7 @@ def kill_descendants(before: frozenset[int]) -> tuple[str, ...]:
 def started(argv: Sequence[str], **options: object) -> Iterator[subprocess.Popen[bytes]]:
     """A process in a group of its own that is gone, with all it started, when the block ends. For tests that talk to a running program."""
     before = frozenset(descendants(os.getpid()))
-    process: subprocess.Popen[bytes] = subprocess.Popen(list(argv), start_new_session=True, **options)  # type: ignore[call-overload]
+    process: subprocess.Popen[bytes] = subprocess.Popen([*BOUND, *argv], start_new_session=True, **options)  # type: ignore[call-overload]
     try:
         yield process
     finally:
@@ -158,10 +161,7 @@ def run(
         source.write(stdin)
         source.seek(0)
         begun = time.monotonic()
-        # bufsize and the streams as descriptors: nothing of the test process but these three reaches the program.
-        process = subprocess.Popen(
-            list(argv), cwd=cwd, env=dict(env), stdin=source, stdout=out, stderr=err, start_new_session=True, close_fds=True
-        )
+        process = subprocess.Popen([*BOUND, *argv], cwd=cwd, env=dict(env), stdin=source, stdout=out, stderr=err, start_new_session=True)
         timed_out = False
         try:
             process.wait(timeout)

@@ -187,7 +187,8 @@ class InOutPtr(InPtr[T]):
 class Flags(enum.IntFlag):
     """Base of strict 32-bit flag types: bits no member names are EINVAL before the handler runs.
 
-    Members are the bits the handler implements (and those it knowingly ignores).
+    Members are the bits the handler implements (and those it knowingly ignores). At run time the handler gets a plain int of
+    known bits, to be tested with ``&`` against plain ints where speed matters: an operation with a member costs thirty times as much.
     """
 
     @classmethod
@@ -211,18 +212,12 @@ class Flags(enum.IntFlag):
 
 def _flag_decoder(flags: type[Flags]) -> Decode:
     unknown = 0xFFFF_FFFF & ~flags.known_bits()
-    seen: dict[int, Flags] = {}
 
-    def decode(raw: int, thread: Thread) -> Flags:
+    def decode(raw: int, thread: Thread) -> int:
         raw &= 0xFFFF_FFFF
-        value = seen.get(raw)
-        if value is None:
-            if raw & unknown:
-                raise SyscallError(Errno.EINVAL)
-            value = flags(raw)
-            if len(seen) < FLAG_CACHE_LIMIT:
-                seen[raw] = value
-        return value
+        if raw & unknown:
+            raise SyscallError(Errno.EINVAL)
+        return raw
 
     return decode
 

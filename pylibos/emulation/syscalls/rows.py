@@ -54,6 +54,9 @@ CLONE_DIRECT: Final = all_of(ArgumentCheck(0, 0, CLONE_FORBIDDEN))
 SENDTO_DIRECT: Final = all_of(ArgumentCheck(4, 0))
 """No address: the peer was decided when the socket was connected."""
 
+ARCH_PRCTL_DIRECT: Final = all_of(ArgumentCheck(0, process.ARCH_SET_FS, 0xFFFF_FFFF & ~(process.ARCH_SET_FS ^ process.ARCH_GET_FS)))
+"""ARCH_SET_FS and ARCH_GET_FS, which differ in one bit: every program sets its thread pointer, once."""
+
 OWN_ROBUST_LIST: Final = all_of(ArgumentCheck(0, 0, 0xFFFF_FFFF))
 
 Direct = tuple[str, str]
@@ -93,8 +96,7 @@ _DIRECT: Final[tuple[Direct, ...]] = (
     ("epoll_wait", "waits on descriptors the guest holds"),
     ("epoll_ctl", "names descriptors the guest holds"),
     ("epoll_pwait", "waits on descriptors the guest holds"),
-    ("epoll_create1", "a new object of the guest's own"),
-    ("eventfd2", "a new object of the guest's own"),
+    ("set_tid_address", "own memory"),
     ("set_robust_list", "own memory"),
     ("rseq", "own memory"),
     ("sigaltstack", "own memory"),
@@ -110,6 +112,7 @@ _DIRECT_CHECKED: Final[tuple[tuple[str, str, Alternatives, Route, Errno], ...]] 
     ("fcntl", "commands on the descriptor itself; others are emulated", FCNTL_DIRECT, Route.NOTIFY, Errno.EINVAL),
     ("sendto", "without an address; with one the peer is checked", SENDTO_DIRECT, Route.TRACE, Errno.EACCES),
     ("clone", "no name space, tracing, re-parenting or pidfd flags", CLONE_DIRECT, Route.REFUSED, Errno.EPERM),
+    ("arch_prctl", "the thread pointer; no CPUID faulting, shadow stacks or LAM", ARCH_PRCTL_DIRECT, Route.TRACE, Errno.EINVAL),
 )
 
 _TRACED: Final[tuple[Direct, ...]] = (
@@ -121,10 +124,11 @@ _TRACED: Final[tuple[Direct, ...]] = (
     ("nanosleep", "waits for time"),
     ("rt_sigpending", "the thread's own signals"),
     ("rt_sigtimedwait", "waits for own signals"),
-    ("set_tid_address", "own memory"),
     ("pipe", "a new object between guests"),
     ("eventfd", "a new object of the guest's own"),
+    ("eventfd2", "a new object of the guest's own"),
     ("epoll_create", "a new object of the guest's own"),
+    ("epoll_create1", "a new object of the guest's own"),
     ("epoll_pwait2", "waits on descriptors the guest holds"),
     ("preadv", "on a descriptor policy has granted"),
     ("pwritev", "on a descriptor policy has granted"),

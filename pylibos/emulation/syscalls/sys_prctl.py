@@ -19,7 +19,7 @@ from pylibos.emulation.outcome import FORWARD, Forward
 from pylibos.emulation.process.table import COMM_SIZE
 from pylibos.emulation.security.capabilities import LAST_CAPABILITY, SecureBits
 from pylibos.emulation.syscalls.params import Int, ULong
-from pylibos.emulation.syscalls.table import Route, Support, syscall
+from pylibos.emulation.syscalls.table import Route, Support, fallback, syscall
 
 if TYPE_CHECKING:
     from pylibos.emulation.process.thread import Thread
@@ -252,9 +252,7 @@ _ARCH_FORWARDED: Final = frozenset(
 )
 
 
-@syscall(
-    "arch_prctl", number=158, route=Route.TRACE, support=Support.PARTIAL, note="no CPUID faulting, shadow stacks, LAM or vDSO mapping"
-)
+@fallback("arch_prctl", number=158)
 def sys_arch_prctl(thread: Thread, option: Int, address: ULong) -> Forward | int:
     """arch_prctl(2): the bases of fs and gs and the AMX permission are forwarded. Compare arch/x86/kernel/process_64.c.
 

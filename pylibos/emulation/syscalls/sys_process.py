@@ -58,7 +58,7 @@ def sys_execveat(thread: Thread, directory: Fd, path: Address, argv: Address, en
     """execveat(2). Compare Linux fs/exec.c:do_open_execat(). Raises: as execve; EBADF directory; ELOOP a link with SYMLINK_NOFOLLOW."""
     text = thread.memory.read_string(path, 4096)
     plan = plan_execution(
-        thread, directory, text, follow=ExecFlags.SYMLINK_NOFOLLOW not in flags, empty_path=ExecFlags.EMPTY_PATH in flags
+        thread, directory, text, follow=not flags & ExecFlags.SYMLINK_NOFOLLOW, empty_path=bool(flags & ExecFlags.EMPTY_PATH)
     )
     return Exec(plan, argv, envp, path + len(text))
 

@@ -132,9 +132,9 @@ class Colour(Flags):
 
 def test_flags_are_strict_and_32_bits_wide() -> None:
     assert decode(Colour, 3) == Colour.RED | Colour.GREEN
-    assert Colour.HIGH in decode(Colour, 0x8000_0000)
+    assert decode(Colour, 0x8000_0000) & Colour.HIGH
     assert decode(Colour, 0xFFFF_FFFF_0000_0001) == Colour.RED  # the upper half of an int argument is ignored
-    assert isinstance(decode(Colour, 0), Colour)
+    assert type(decode(Colour, 3)) is int, "a member would make a test of a bit thirty times as dear"
     for _ in range(2):
         with pytest.raises(SyscallError) as error:
             decode(Colour, 4)
@@ -150,7 +150,7 @@ def test_hostile_combinations_do_not_accumulate() -> None:
     for raw in range(1 << 14):
         value = decode(Wide, raw)
         assert value == raw
-        assert (Wide.A in value) == bool(raw & 1)
+        assert bool(value & Wide.A) == bool(raw & 1)
         assert value & ~Wide.A == raw & ~1
     assert len(Wide._value2member_map_) <= params.FLAG_CACHE_LIMIT + 1
 
