@@ -35,6 +35,8 @@ _MESSAGE: Final = struct.Struct("<QIIQQQQQ")
 """struct msghdr: name, name length, padding, iov, iov count, control, control length, flags."""
 _VECTOR: Final = struct.Struct("<QQ")
 _CONTROL_SIZE: Final = 24
+_DESCRIPTOR: Final = struct.Struct("=i")
+_NO_WAIT: Final = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
 
 
 class Installer(Protocol):
@@ -117,7 +119,11 @@ class TracedInstaller:
             memory.write(SCRATCH_ADDRESS, message + bytes(_CONTROL_SIZE + 8))
         except SyscallError:
             return -EMFILE
-        socket.send_fds(self._ours, [b"D"], [descriptor])
+        try:
+            # Not socket.send_fds and recv_fds: they ignore their flags, and nothing here may wait.
+            self._ours.sendmsg([b"D"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _DESCRIPTOR.pack(descriptor))], _NO_WAIT)
+        except OSError:
+            return -EMFILE
         registers = list(saved)
         registers[events.RDI] = PASSAGE
         registers[events.RSI] = SCRATCH_ADDRESS
@@ -139,12 +145,15 @@ class TracedInstaller:
 
     def _take_back(self) -> None:
         """The guest has closed its passage, or has no room: the message must not reach the next receiver."""
+        # Not socket.recv_fds: CPython 3.11 drops its flags, and this must not wait.
         try:
-            _data, descriptors, _flags, _address = socket.recv_fds(self._theirs, 1, 1, socket.MSG_DONTWAIT)
-        except BlockingIOError:
+            _data, control, _flags, _address = self._theirs.recvmsg(1, socket.CMSG_SPACE(_DESCRIPTOR.size), _NO_WAIT)
+        except OSError:
             return
-        for descriptor in descriptors:
-            os.close(descriptor)
+        for _level, kind, data in control:
+            if kind == socket.SCM_RIGHTS:
+                for (descriptor,) in _DESCRIPTOR.iter_unpack(data):
+                    os.close(descriptor)
 
 
 def _number(result: int) -> int:

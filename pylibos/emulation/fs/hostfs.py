@@ -165,7 +165,7 @@ class HostBacked(Inode):
 
 
 class HostFile(HostBacked):
-    """A regular file or a special node of the host."""
+    """A regular file or a special node of the host. ``extra``: a FIFO joins programs of the sandbox only, so its pipe is ours."""
 
     __slots__ = ("extra", "fresh", "handle", "host_blocks", "key", "opened", "unnamed")
 
