@@ -14,11 +14,13 @@
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -55,6 +57,9 @@ static void note_signal(int signal)
         __atomic_fetch_or(&requests, 1U << signal, __ATOMIC_RELAXED);
     *(volatile __u32 *)&received.flags = 1; /* RECV, if it has not begun, will refuse; flags of a received one are not read */
 }
+
+/* There are events of tracees that no SIGCHLD will announce. */
+void shim_note_children(void) { __atomic_store_n(&children_pending, 1, __ATOMIC_RELAXED); }
 
 int shim_loop_open(struct shim_loop *loop)
 {
@@ -201,12 +206,27 @@ static int touches_passage(const struct shim_loop *loop, const struct syscall_in
 {
     uint32_t first = (uint32_t)call->argument[0], second = (uint32_t)call->argument[1], passage = (uint32_t)loop->passage;
     switch (call->number) {
-    case 3: return first == passage;                                  /* close */
-    case 33: case 292: return second == passage || first == passage;  /* dup2, dup3 */
-    case 32: case 72: return first == passage;                        /* dup, fcntl */
-    case 0: case 1: case 45: case 47: return first == passage;        /* read, write, recvfrom, recvmsg */
+    case 0: case 1: case 3: case 5: case 16: case 17: case 18: case 19: case 20:  /* read write close fstat ioctl pread pwrite readv writev */
+    case 32: case 72: case 42: case 43: case 44: case 45: case 46: case 47: /* dup fcntl, sockets */
+    case 48: case 49: case 50: case 51: case 52: case 54: case 55: case 288: case 299: case 307:
+    case 73: case 278: case 295: case 296: case 327: case 328: /* flock vmsplice preadv pwritev */
+        return first == passage;
+    case 33: case 292: case 40: case 276: /* dup2 dup3 sendfile tee */
+        return second == passage || first == passage;
+    case 275: case 326: case 233: /* splice copy_file_range epoll_ctl */
+        return first == passage || (uint32_t)call->argument[2] == passage;
     default: return 0;
     }
+}
+
+/* close_range over the passage stops below it: what lies above (only with a raised RLIMIT_NOFILE) stays open. */
+static void spare_passage(const struct shim_loop *loop, const struct syscall_info *call, int tid)
+{
+    uint32_t first = (uint32_t)call->argument[0], last = (uint32_t)call->argument[1], passage = (uint32_t)loop->passage;
+    if (first == passage)
+        ptrace(PTRACE_POKEUSER, tid, offsetof(struct user_regs_struct, rdi), (uint64_t)passage + 1);
+    else if (first < passage && last >= passage)
+        ptrace(PTRACE_POKEUSER, tid, offsetof(struct user_regs_struct, rsi), (uint64_t)passage - 1);
 }
 
 static int traced_call(struct shim_loop *loop, struct shim_event *event, int tid)
@@ -218,6 +238,8 @@ static int traced_call(struct shim_loop *loop, struct shim_event *event, int tid
         shim_answer(tid, -EBADF);
         return 0;
     }
+    if (loop->passage && info.number == 436 /* close_range */)
+        spare_passage(loop, &info, tid);
     if (info.number < SHIM_CALLS && loop->traced_action[info.number] == ACTION_CONTINUE) {
         shim_resume(tid, 0);
         return 0;
@@ -233,7 +255,9 @@ static int wait_child(struct shim_loop *loop, struct shim_event *event)
 {
     int status;
     __atomic_store_n(&children_pending, 0, __ATOMIC_RELAXED); /* before the look: a later signal sets it again */
-    int tid = waitpid(-1, &status, __WALL | WNOHANG);
+    int tid = -1;
+    if (!shim_take_seen(&tid, &status))
+        tid = waitpid(-1, &status, __WALL | WNOHANG);
     if (tid <= 0)
         return 0;
     __atomic_store_n(&children_pending, 1, __ATOMIC_RELAXED);

@@ -54,6 +54,7 @@ struct shim_spawn {
 /* loop.c */
 int shim_loop_open(struct shim_loop *loop);
 int shim_next(struct shim_loop *loop, struct shim_event *event);
+void shim_note_children(void);
 int shim_watch(struct shim_loop *loop, int descriptor, unsigned events, uint64_t tag);
 int shim_receive_listener(int control);
 int shim_reply(struct shim_loop *loop, uint64_t id, int64_t value, int continue_call);
@@ -69,7 +70,10 @@ int shim_answer(int tid, int64_t value);
 int shim_renumber(int tid, uint64_t number);
 int shim_registers(int tid, uint64_t *registers27);
 int shim_set_registers(int tid, const uint64_t *registers27);
+int shim_signal_mask(int tid, uint64_t *mask);
+int shim_set_signal_mask(int tid, uint64_t mask);
 int shim_wait_stop(int tid);
+int shim_take_seen(int *tid, int *status);
 int shim_signal_pass(struct shim_loop *loop, int tid, int signal);
 
 /* guest.c */

@@ -59,15 +59,48 @@ int shim_set_registers(int tid, const uint64_t *registers27)
     return result(ptrace(PTRACE_SETREGS, tid, 0, &registers));
 }
 
-/* Wait for the next stop of one tracee, leaving all others alone: its wait status (positive), or -errno. */
+/* The signals a stopped tracee blocks, a bit each. The kernel leaves SIGKILL and SIGSTOP out of what is set. */
+int shim_signal_mask(int tid, uint64_t *mask) { return result(ptrace(PTRACE_GETSIGMASK, tid, sizeof *mask, mask)); }
+int shim_set_signal_mask(int tid, uint64_t mask) { return result(ptrace(PTRACE_SETSIGMASK, tid, sizeof mask, &mask)); }
+
+/* What shim_wait_stop saw of other tasks. A task has at most a stop and its end pending, so the room suffices for 8000. */
+#define SEEN_MAX 16384
+static struct {
+    int tid, status;
+} seen[SEEN_MAX];
+static unsigned seen_count;
+
+/* The oldest event that was put aside, of tid or (-1) of any task: 1 and *tid, *status; 0 when there is none. */
+int shim_take_seen(int *tid, int *status)
+{
+    for (unsigned i = 0; i < seen_count; i++)
+        if (*tid < 0 || seen[i].tid == *tid) {
+            *tid = seen[i].tid;
+            *status = seen[i].status;
+            memmove(seen + i, seen + i + 1, (--seen_count - i) * sizeof *seen);
+            return 1;
+        }
+    return 0;
+}
+
+/* Wait for the next stop of one tracee: its wait status (positive), or -errno. Events of others are put aside, but they are taken:
+ * the end of a killed thread group's leader is reported only when its other threads have been waited for. */
 int shim_wait_stop(int tid)
 {
     int status;
-    int pid;
-    do
-        pid = waitpid(tid, &status, __WALL);
-    while (pid < 0 && errno == EINTR);
-    return pid < 0 ? -errno : status;
+    if (shim_take_seen(&tid, &status))
+        return status;
+    for (;;) {
+        int pid = waitpid(seen_count < SEEN_MAX ? -1 : tid, &status, __WALL);
+        if (pid == tid)
+            return status;
+        if (pid > 0) {
+            seen[seen_count].tid = pid;
+            seen[seen_count++].status = status;
+            shim_note_children();
+        } else if (errno != EINTR)
+            return -errno;
+    }
 }
 
 /* Deliver a signal. A notified call that was interrupted before the supervisor received it would return EINTR although nothing

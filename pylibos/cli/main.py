@@ -93,9 +93,25 @@ def report_bug(kind: type[BaseException], error: BaseException, trace: Traceback
     sys.exit(EXIT_INTERNAL)
 
 
+def open_standard_streams() -> None:
+    """Put /dev/null where the caller closed a standard descriptor: the next thing opened would take its number and go to the guest."""
+    import os
+
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)  # the open takes the lowest free number, which is this one
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - lives as long as the process
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line; the exit code. Arguments default to the process's own."""
     sys.excepthook = report_bug
+    open_standard_streams()
     words = sys.argv[1:] if arguments is None else arguments
     try:
         if not words:

@@ -219,13 +219,15 @@ def run_command(words: list[str]) -> int:
         print(help_page())
         return 0
     descriptor, path = status_descriptor(parsed), output_path(parsed, "status-file")
+    status = ExitStatus(reason="internal")
     try:
         config = build_config(parsed)
         from pylibos.runtime.run import run
 
         status = run(config)
     except PylibosError as error:
-        write_status(ExitStatus.failed(error), descriptor, path)
+        status = ExitStatus.failed(error)
         raise
-    write_status(status, descriptor, path)
+    finally:
+        write_status(status, descriptor, path)
     return status.to_exit_code()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from pylibos.emulation.dispatch import advance, cancel, interrupt
 from pylibos.emulation.outcome import Wait
-from pylibos.runtime.task import NOT_READY, Stage
+from pylibos.runtime.task import Stage
 from pylibos.tracer import tracer as events
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class BlockingCalls:
             if registers is None:
                 return
             task.saved = list(registers)
-            if task.ready is not NOT_READY:
+            if task.blocking is None:
                 self._reissue(tid, task, signal_number)
                 return
             registers[events.RAX] = NR_PAUSE
@@ -81,7 +81,7 @@ class BlockingCalls:
         """The RET_TRACE stop of pause."""
         task.stage = Stage.PARKED
         self._tracer.resume(tid)
-        if task.ready is not NOT_READY:
+        if task.blocking is None:
             self._wake(task)
 
     def signalled(self, tid: int, task: Task, signal_number: int) -> bool:
@@ -91,7 +91,7 @@ class BlockingCalls:
         saved = task.saved
         if saved is None:
             return False
-        if task.ready is not NOT_READY:
+        if task.blocking is None:
             # The wait is over: the outcome stands, and the signal is taken when the call has been made again.
             registers = list(saved)
             registers[events.ORIG_RAX] = task.call[0]
@@ -152,7 +152,7 @@ class BlockingCalls:
         outcome = self._advance(task, result)
         if isinstance(outcome, Wait):
             return
-        task.ready = outcome
+        self._supervisor.keep_ready(task, outcome)
         if task.stage is Stage.PARKED:
             self._wake(task)
 

@@ -52,10 +52,13 @@ class ImageLoader:
     def begin_traced(self, tid: int, task: Task, outcome: Exec) -> None:
         """The same for an execve at its RET_TRACE stop (ptrace engine): after the installations the task is at a call's exit."""
         self._install(tid, task, outcome)
+        if self._supervisor.tasks.get(tid) is not task:
+            self.abandoned(task)  # it died during an installation
+            return
         saved = self._supervisor.installer.moved()
         if saved is None:
             task.exec = None
-            self._release(outcome)
+            self.release(outcome)
             self._tracer.answer(tid, task.number)
             return
         self._enter(tid, task, list(saved), 0)
@@ -89,6 +92,9 @@ class ImageLoader:
         if task.exec is None:
             return
         task.saved = list(registers)
+        task.mask = self._tracer.signal_mask(tid)
+        # A handler that ran now would see our descriptors and could leave without ever coming back to the exec.
+        self._tracer.set_signal_mask(tid, events.ALL_SIGNALS)
         if task.number:
             self._undo(tid, task, task.number)
             return
@@ -145,7 +151,10 @@ class ImageLoader:
         task.descriptors = ()
         task.stage = Stage.RUNNING
         task.saved = None
-        self._release(outcome)
+        self.release(outcome)
+        supervisor.drop_ready(task)
+        supervisor.orphaned(thread.process.host_pid)
+        self._unblock(tid, task)
         try:
             TaskMemory(tid).write(PLAN_ADDRESS, packed)
         except SyscallError:
@@ -174,18 +183,31 @@ class ImageLoader:
             registers[events.RIP] -= _SYSCALL_SIZE
             if not self._supervisor.remote_call(tid, registers):
                 return
+        self._unblock(tid, task)
         saved[events.RAX] = error
         saved[events.ORIG_RAX] = _NO_CALL
         self._tracer.set_registers(tid, saved)
         if task.exec is not None:
-            self._release(task.exec)
+            self.release(task.exec)
         task.exec = None
         task.saved = None
         task.descriptors = ()
         task.stage = Stage.RUNNING
         self._tracer.resume(tid)
 
-    def _release(self, outcome: Exec) -> None:
+    def _unblock(self, tid: int, task: Task) -> None:
+        if task.mask is not None:
+            self._tracer.set_signal_mask(tid, task.mask)
+            task.mask = None
+
+    def abandoned(self, task: Task) -> None:
+        """The task is gone in the middle of an exec."""
+        outcome, task.exec = task.exec, None
+        if outcome is not None:
+            self.release(outcome)
+
+    def release(self, outcome: Exec) -> None:
+        """Close the streams of an image that is mapped, or never will be."""
         close = self._supervisor.executive.host.stream_close
         plan = outcome.plan
         if not plan.program.keep:

@@ -12,7 +12,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Final, Protocol
 
-from pylibos.abi.plan import PASSAGE, SCRATCH_ADDRESS
+from pylibos.abi.plan import SCRATCH_ADDRESS
 from pylibos.emulation.errors import SyscallError
 from pylibos.monitor.host_abi import HostError
 from pylibos.runtime.memory import TaskMemory
@@ -35,6 +35,8 @@ _MESSAGE: Final = struct.Struct("<QIIQQQQQ")
 """struct msghdr: name, name length, padding, iov, iov count, control, control length, flags."""
 _VECTOR: Final = struct.Struct("<QQ")
 _CONTROL_SIZE: Final = 24
+_DESCRIPTOR: Final = struct.Struct("=i")
+_NO_WAIT: Final = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
 
 
 class Installer(Protocol):
@@ -84,8 +86,9 @@ class NotifyInstaller:
 class TracedInstaller:
     """Over the passage socket: the supervisor sends, the task receives in place of the call it was making."""
 
-    def __init__(self, tracer: Tracer, ends: tuple[socket.socket, socket.socket]) -> None:
+    def __init__(self, tracer: Tracer, ends: tuple[socket.socket, socket.socket], passage: int) -> None:
         self._tracer = tracer
+        self._passage = passage
         self._ours, self._theirs = ends
         self._tid = 0
         self._saved: list[int] | None = None
@@ -117,9 +120,13 @@ class TracedInstaller:
             memory.write(SCRATCH_ADDRESS, message + bytes(_CONTROL_SIZE + 8))
         except SyscallError:
             return -EMFILE
-        socket.send_fds(self._ours, [b"D"], [descriptor])
+        try:
+            # Not socket.send_fds and recv_fds: they ignore their flags, and nothing here may wait.
+            self._ours.sendmsg([b"D"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _DESCRIPTOR.pack(descriptor))], _NO_WAIT)
+        except OSError:
+            return -EMFILE
         registers = list(saved)
-        registers[events.RDI] = PASSAGE
+        registers[events.RDI] = self._passage
         registers[events.RSI] = SCRATCH_ADDRESS
         registers[events.RDX] = MSG_DONTWAIT | (MSG_CMSG_CLOEXEC if close_on_exec else 0)
         registers[events.RAX] = NR_RECVMSG
@@ -139,12 +146,15 @@ class TracedInstaller:
 
     def _take_back(self) -> None:
         """The guest has closed its passage, or has no room: the message must not reach the next receiver."""
+        # Not socket.recv_fds: CPython 3.11 drops its flags, and this must not wait.
         try:
-            _data, descriptors, _flags, _address = socket.recv_fds(self._theirs, 1, 1, socket.MSG_DONTWAIT)
-        except BlockingIOError:
+            _data, control, _flags, _address = self._theirs.recvmsg(1, socket.CMSG_SPACE(_DESCRIPTOR.size), _NO_WAIT)
+        except OSError:
             return
-        for descriptor in descriptors:
-            os.close(descriptor)
+        for _level, kind, data in control:
+            if kind == socket.SCM_RIGHTS:
+                for (descriptor,) in _DESCRIPTOR.iter_unpack(data):
+                    os.close(descriptor)
 
 
 def _number(result: int) -> int:

@@ -12,13 +12,15 @@ import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from pylibos.emulation.dispatch import dispatch
+from pylibos.emulation.dispatch import dispatch, internal_fault
 from pylibos.emulation.outcome import Exec, Forward, Install
+from pylibos.monitor.host_abi import HostError
 from pylibos.runtime.blocking import BlockingCalls
 from pylibos.runtime.image import ImageLoader
 from pylibos.runtime.task import NOT_READY, NotReady, Stage, Task
 from pylibos.tracer import tracer as events
 from pylibos.tracer.native import lib
+from pylibos.tracer.tracer import TracerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +42,13 @@ NR_REISSUE: Final = 1022
 """A number no kernel knows: a traced call is turned into it when its answer needs a notification (a new descriptor, an exec)."""
 _STOP_SIGNALS: Final = frozenset((signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU))
 _SIGN: Final = 1 << 63
+_GUEST_EVENTS: Final = frozenset((events.NOTIFIED, events.TRACED, events.STOP, events.SIGNAL))
+TASKS_MAX: Final = 4096
+"""Threads of one sandbox: beyond it fork is EAGAIN, so that a fork bomb exhausts the sandbox and not the host."""
+_EARLY_MAX: Final = 64
+"""Ends of tasks whose beginning has not been reported yet: more than can be in flight means that the beginnings will never come."""
+EAGAIN: Final = 11
+CLONE_THREAD: Final = 0x10000
 _ENTRY_AND_EXIT: Final = 2
 ENOSYS: Final = 38
 
@@ -78,7 +87,11 @@ class Supervisor:
         self.on_timer: Callable[[], None] = lambda: None
         self.on_stream: Callable[[int, int], None] = lambda _tag, _events: None
         self.on_first_process: Callable[[int, int], Task] | None = None
-        self._held: set[int] = set()
+        self._refused = False
+        self._held: dict[int, int] = {}
+        """Tasks that have stopped before their creation was reported: host tid -> the creating process."""
+        self._ended_early: dict[int, int] = {}
+        """Wait status of tasks that ended before their creation was reported."""
         self._images = ImageLoader(self, loader)
         self._blocking = BlockingCalls(self)
         self._handlers: dict[int, Callable[[Fields], None]] = {
@@ -100,10 +113,23 @@ class Supervisor:
         waits = self.waits
         while self.main_status is None:
             fields = following()
-            handlers[fields[0]](fields)
-            if waits.ready:
-                waits.deliver()
+            try:
+                handlers[fields[0]](fields)
+                if waits.ready:
+                    waits.deliver()
+            except TracerError:
+                raise
+            except Exception as fault:
+                self._contain(fields, fault)
         return self.main_status
+
+    def _contain(self, fields: Fields, fault: Exception) -> None:
+        """A bug of ours while a guest's event was handled: that guest ends, the others go on. Without a guest to blame, all end."""
+        task = self.tasks.get(fields[1]) if fields[0] in _GUEST_EVENTS else None
+        if task is None:
+            raise fault
+        internal_fault.report(task.thread, fields[5] if fields[0] in (events.NOTIFIED, events.TRACED) else -1, fields[6:12], fault)
+        self.kill(task.thread.process.host_pid)
 
     def arm_timer(self) -> None:
         """Tell the tracer when the next deadline is."""
@@ -129,12 +155,10 @@ class Supervisor:
             return
         self.installer.begin(call_id, fields[1])
         if task.ready is not NOT_READY:
-            ready = task.ready
-            task.ready = NOT_READY
-            task.stage = Stage.RUNNING
-            assert not isinstance(ready, NotReady)
-            self.finish_notified(task, call_id, ready)
-            return
+            ready = self._ready_answer(task, fields)
+            if not isinstance(ready, NotReady):
+                self.finish_notified(task, call_id, ready)
+                return
         self.calling = thread = task.thread
         if fields[15] != events.NO_PATH:
             thread.prefetched_address = fields[14]
@@ -165,13 +189,45 @@ class Supervisor:
     def _install_reply(self, call_id: int, outcome: Install) -> None:
         # Two steps instead of ADDFD's SEND flag: that one loses the synchronous wake-up (40 us across cores), and between the two
         # nothing but the caller's death can come, because a received call waits killable.
-        result = self.tracer.install(call_id, self.descriptor(outcome.stream), outcome.close_on_exec)
+        try:
+            result = self.tracer.install(call_id, self.descriptor(outcome.stream), outcome.close_on_exec)
+        except HostError as error:
+            result = -error.errno
         if result < 0 and outcome.failed is not None:
             outcome.failed(-result)
         self.tracer.reply(call_id, result)
         self.installed(result)
-        if not outcome.keep:
-            self.executive.host.stream_close(outcome.stream)
+        self.discard(outcome)
+
+    def _ready_answer(self, task: Task, fields: Fields) -> Answer | NotReady:
+        """The outcome that was kept for this call; NOT_READY when it is another one (a signal handler's, before the call is made again)."""
+        number, arguments = task.ready_call
+        if fields[5] not in (number, NR_REISSUE) or fields[6:12] != arguments:
+            return NOT_READY
+        ready, task.ready = task.ready, NOT_READY
+        if task.stage is Stage.REISSUE:
+            task.stage = Stage.RUNNING
+        return ready
+
+    def keep_ready(self, task: Task, outcome: Answer) -> None:
+        """Keep the outcome of task.call until the call is made again. One that was kept for an outer call is given up."""
+        self.drop_ready(task)
+        task.ready = outcome
+        task.ready_call = task.call
+
+    def drop_ready(self, task: Task) -> None:
+        """The call will not be made again (its task is gone, or executes another program)."""
+        if task.ready is not NOT_READY:
+            self.discard(task.ready)
+            task.ready = NOT_READY
+
+    def discard(self, outcome: Answer | NotReady) -> None:
+        """Close what an outcome holds of ours."""
+        if isinstance(outcome, Install):
+            if not outcome.keep:
+                self.executive.host.stream_close(outcome.stream)
+        elif isinstance(outcome, Exec):
+            self._images.release(outcome)
 
     def installed(self, result: int) -> None:
         """A call has given the guest a descriptor, result, or -errno. Nothing to do: for those who watch."""
@@ -191,11 +247,11 @@ class Supervisor:
             return
         self.calling = thread = task.thread
         self.installer.begin(0, tid)
-        if task.ready is not NOT_READY and number == task.call[0]:
-            ready, task.ready, task.stage = task.ready, NOT_READY, Stage.RUNNING
-            assert not isinstance(ready, NotReady)
-            self.finish_traced(tid, task, ready)
-            return
+        if task.ready is not NOT_READY:
+            ready = self._ready_answer(task, fields)
+            if not isinstance(ready, NotReady):
+                self.finish_traced(tid, task, ready)
+                return
         if fields[15] != events.NO_PATH:
             thread.prefetched_address = fields[14]
             thread.prefetched_path = self.tracer.path(fields[15])
@@ -217,7 +273,7 @@ class Supervisor:
             self.tracer.resume(tid)
         elif isinstance(outcome, (Install, Exec)):
             if not self.only_traced:
-                task.ready = outcome
+                self.keep_ready(task, outcome)
                 task.stage = Stage.REISSUE
                 self.tracer.renumber(tid, NR_REISSUE)
             elif isinstance(outcome, Exec):
@@ -235,13 +291,14 @@ class Supervisor:
         self.tracer.resume(tid)
 
     def _install_traced(self, tid: int, outcome: Install) -> None:
-        stream = outcome.stream
-        result = self.installer.install_descriptor(tid, self.descriptor(stream), outcome.close_on_exec)
+        try:
+            result = self.installer.install_descriptor(tid, self.descriptor(outcome.stream), outcome.close_on_exec)
+        except HostError as error:
+            result = -error.errno
         if result < 0 and outcome.failed is not None:
             outcome.failed(-result)
         self.installed(result)
-        if not outcome.keep:
-            self.executive.host.stream_close(stream)
+        self.discard(outcome)
         moved = self.installer.moved()
         if moved is None:
             self.tracer.answer(tid, result)
@@ -282,13 +339,50 @@ class Supervisor:
         else:
             registers = self.tracer.registers(tid)
             flags = registers[events.RDI] if registers is not None and registers[events.ORIG_RAX] == NR_CLONE else 0
+            if len(self.tasks) >= TASKS_MAX:
+                self._refuse_fork(tid, child_tid, flags)
+                return
             thread = self.executive.processes.fork(task.thread, child_tid, self.guest_pid(child_tid), flags)
             child = Task(thread)
         self.tasks[child_tid] = child
-        if child_tid in self._held:
-            self._held.discard(child_tid)
+        if self._held.pop(child_tid, None) is not None:
             self.tracer.resume(child_tid)
+        elif child_tid in self._ended_early:
+            self._exit((events.EXIT, child_tid, 0, self._ended_early.pop(child_tid)))
         self.tracer.resume(tid)
+
+    def _refuse_fork(self, tid: int, child_tid: int, flags: int) -> None:
+        """Too many tasks: the child ends before its first instruction, and the parent sees EAGAIN (a thread takes its process along)."""
+        if not self._refused:
+            self._refused = True
+            self.report(f"pylibos: the sandbox has reached its limit of {TASKS_MAX} tasks; fork answers EAGAIN")
+        self._held.pop(child_tid, None)
+        self.kill(child_tid)
+        if flags & CLONE_THREAD or self.run_to_exit(tid, True) is None:
+            return
+        registers = self.tracer.registers(tid)
+        if registers is not None:
+            self.answer_at_exit(tid, registers, -EAGAIN)
+
+    def orphaned(self, host_pid: int) -> None:
+        """A process has ended or is another program now: what its threads had created without living to report it ends unseen.
+
+        No guest has learnt of those tasks, so it is as if the signal had come before the fork.
+        """
+        for child in [child for child, creator in self._held.items() if creator == host_pid]:
+            del self._held[child]
+            self.kill(child)
+
+    def _hold(self, tid: int) -> None:
+        """A task that nobody has announced: its creator's event follows, unless the creator is dead."""
+        self._ended_early.pop(tid, None)
+        group, parent = _relatives(tid)
+        creator = parent if group == tid else group
+        process = self.executive.processes.process_by_host(creator)
+        if (process is None or process.is_zombie) and not (creator == self.init_pid and self.main is None):
+            self.kill(tid)
+        else:
+            self._held[tid] = creator
 
     def guest_pid(self, host_tid: int) -> int:
         """The number a task has inside the sandbox."""
@@ -302,7 +396,7 @@ class Supervisor:
             if tid == self.init_pid:
                 self.tracer.resume(tid)
             else:
-                self._held.add(tid)
+                self._hold(tid)
         elif task.stage is Stage.EXEC_STOPPING:
             self._images.stopped(tid, task, signal_number)
         elif task.stage in (Stage.PARK_STOPPING, Stage.WAKING):
@@ -327,12 +421,17 @@ class Supervisor:
     def run_to_exit(self, tid: int, entered: bool) -> int | None:
         """Let a task execute a quick call up to its exit stop; the raw result (signed), None when the task died.
 
-        entered: it is at the call's RET_TRACE stop already. A signal that arrives meanwhile is sent again.
+        entered: it is at the call's RET_TRACE stop already. Signals wait meanwhile; SIGSTOP, which cannot, is sent again.
         """
+        tracer = self.tracer
+        mask = None if entered else tracer.signal_mask(tid)
+        if mask is not None:  # or a signal sent again and again would never let the call begin
+            tracer.set_signal_mask(tid, events.ALL_SIGNALS)
         stops = 1 if entered else 0
+        stopped = False
         while stops < _ENTRY_AND_EXIT:
-            self.tracer.resume_to_exit(tid)
-            status = self.tracer.wait_stop(tid)
+            tracer.resume_to_exit(tid)
+            status = tracer.wait_stop(tid)
             if status < 0:
                 return None
             if not os.WIFSTOPPED(status):
@@ -341,9 +440,13 @@ class Supervisor:
             stop_signal = os.WSTOPSIG(status)
             if stop_signal == signal.SIGTRAP | 0x80:
                 stops += 1
-            elif status >> 16 == 0:
-                lib.shim_tgkill(self.process_of(tid), tid, stop_signal)
-        registers = self.tracer.registers(tid)
+            elif status >> 16 in (0, events.EVENT_STOP) and stop_signal in _STOP_SIGNALS:
+                stopped = True
+        if mask is not None:
+            tracer.set_signal_mask(tid, mask)
+        if stopped:
+            lib.shim_tgkill(self.process_of(tid), tid, signal.SIGSTOP)
+        registers = tracer.registers(tid)
         if registers is None:
             return None
         result = registers[events.RAX]
@@ -362,16 +465,21 @@ class Supervisor:
 
     def _exit(self, fields: Fields) -> None:
         tid, status = fields[1], fields[3]
-        self._held.discard(tid)
         if tid == self.init_pid:
             if self.main_status is None:
                 self.main_status = status if self.main is None else 9
             return
         task = self.tasks.pop(tid, None)
         if task is None:
+            if self._held.pop(tid, None) is None:
+                if len(self._ended_early) >= _EARLY_MAX:
+                    self._ended_early.clear()
+                self._ended_early[tid] = status
             return
-        self._blocking.abandoned(task)
-        self.executive.processes.thread_exited(tid, status)
+        self.forget(task)
+        process = self.executive.processes.thread_exited(tid, status)
+        if process is not None and self._held:
+            self.orphaned(process.host_pid)
         if tid == self.main_pid:
             self.main_status = status
 
@@ -385,19 +493,42 @@ class Supervisor:
         """After an exec by another thread than the leader the kernel gives it the leader's id."""
         task = self.tasks.pop(old_tid, None)
         leader = self.tasks.pop(new_tid, None) if old_tid != new_tid else None
+        if task is not None and leader is not None:
+            self.forget(leader)  # it vanishes without an exit event
         task = task or leader
         if task is not None:
             self.tasks[new_tid] = task
         return task
 
+    def forget(self, task: Task) -> None:
+        """A task is no more: give up what it was in the middle of."""
+        self._blocking.abandoned(task)
+        self._images.abandoned(task)
+        self.drop_ready(task)
+
     def close(self) -> None:
         """Kill and reap everything that is left."""
         for pid in {self.init_pid, *self.tasks, *self._held} - {0}:
             self.kill(pid)
+        for task in self.tasks.values():
+            self.forget(task)
+        self.tasks.clear()
         while True:
             try:
                 pid, status = os.waitpid(-1, 0x40000000)  # __WALL
             except ChildProcessError:
                 return
             if os.WIFSTOPPED(status):
+                # Also a task made since: one that went on would fork faster than this loop kills.
+                self.kill(pid)
                 self.tracer.resume(pid)
+
+
+def _relatives(tid: int) -> tuple[int, int]:
+    """Thread group and parent process of a host task; zeros when it is gone."""
+    try:
+        with open(f"/proc/{tid}/status", "rb") as file:
+            fields = dict(line.split(b":", 1) for line in file.read().splitlines() if b":" in line)
+    except OSError:
+        return 0, 0
+    return int(fields.get(b"Tgid", b"0")), int(fields.get(b"PPid", b"0"))

@@ -32,7 +32,7 @@ class Stage(enum.Enum):
 class Task:
     """One traced host task."""
 
-    __slots__ = ("blocking", "call", "descriptors", "exec", "number", "pending", "ready", "saved", "stage", "thread")
+    __slots__ = ("blocking", "call", "descriptors", "exec", "mask", "number", "pending", "ready", "ready_call", "saved", "stage", "thread")
 
     def __init__(self, thread: Thread) -> None:
         self.thread = thread
@@ -47,6 +47,10 @@ class Task:
         self.pending: PendingWait | None = None
         self.ready: Answer | NotReady = NOT_READY
         """The finished outcome that waits for the call to be made again."""
+        self.ready_call: tuple[int, tuple[int, ...]] = (0, ())
+        """Number and arguments of that call."""
+        self.mask: int | None = None
+        """The task's own signal mask while everything is blocked: on the way from execve to the new program."""
 
 
 class NotReady:

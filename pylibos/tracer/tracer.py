@@ -43,6 +43,7 @@ R10: Final = 7
 R8: Final = 9
 R9: Final = 8
 NO_PATH: Final = 0xFFFFFFFFFFFFFFFF
+ALL_SIGNALS: Final = 0xFFFFFFFFFFFFFFFF
 
 _FIELDS = struct.Struct("<16Q")
 _REGISTERS = struct.Struct("<27Q")
@@ -68,6 +69,7 @@ class Tracer:
         self._path_offset = _FIELDS.size
         self._registers = ffi.new("uint64_t[27]")
         self._register_buffer = ffi.buffer(self._registers)
+        self._mask = ffi.new("uint64_t *")
 
     def configure(self, notified: Iterable[int], continued: Iterable[int], paths: dict[int, int]) -> None:
         """Fill the loop's tables: calls answered by notification alone, traced calls to continue unseen, arguments to prefetch."""
@@ -174,6 +176,14 @@ class Tracer:
         if lib.shim_registers(tid, self._registers) < 0:
             return None
         return list(_REGISTERS.unpack(self._register_buffer))
+
+    def signal_mask(self, tid: int) -> int | None:
+        """Signals a stopped task blocks, bit n - 1 for signal n; None when it is gone."""
+        return int(self._mask[0]) if lib.shim_signal_mask(tid, self._mask) >= 0 else None
+
+    def set_signal_mask(self, tid: int, mask: int) -> None:
+        """Set them; SIGKILL and SIGSTOP cannot be blocked."""
+        lib.shim_set_signal_mask(tid, mask)
 
     def set_registers(self, tid: int, registers: list[int]) -> None:
         """Set them; values are taken modulo 2**64."""

@@ -55,6 +55,19 @@ PROGRAMS: dict[str, Case] = {
     "busybox-sh": busybox("sh", "-c", "trap 'echo bye' EXIT; f() { local a=$1; echo $((a*2)); }; f 21; cat <<E | busybox sed s/x/y/\nx $(f 2)\nE\n(sleep 0.1; echo bg) & wait; busybox ls -d /proc/self; busybox ps >/dev/null && echo ps; busybox df / >/dev/null && echo df; busybox find a -type f | busybox sort | busybox xargs busybox md5sum; busybox cp -a a z; busybox diff -r a z && echo same; busybox timeout 1 busybox sleep 0.1; busybox mktemp -d ./XXXXXX >/dev/null; busybox rm -r z; busybox free >/dev/null && busybox uptime >/dev/null && echo ok; exit 7", setup=SAMPLE, status=7),
     "busybox-net": busybox("sh", "-c", "busybox wget --help 2>&1 | busybox head -2; busybox wget -O- http://127.0.0.1:1/ 2>&1; echo $?; busybox hostname >/dev/null; busybox ifconfig lo >/dev/null 2>&1; busybox nslookup x 127.0.0.1 >/dev/null 2>&1; echo end", normalise=lambda o: o.splitlines()[-1], flags=("--net", "loopback")),
 }
+GRANTED: dict[str, Case] = {
+    "run-what-was-made": shell("cp /bin/echo e; ./e copied; printf '#!/bin/sh\\necho script\\n' >s; chmod +x s; ./s; ln e f; ./f linked", grant="rw", files=True, user=NOBODY),
+    "read-only-new-files": bash("(umask 777; echo x >a; cat a; echo y >>a); (umask 222; echo z >b; cat b; echo >>b; echo $?); stat -c '%a %s' a b; install -m 444 b c; cp -p b d; rm -f a b", grant="rw", files=True, user=NOBODY),
+    "fifo": shell("mkfifo p; (echo through >p &) ; cat p; stat -c %F p", grant="rw", files=True, user=NOBODY),
+    "follow": shell("echo start >f; (sleep 0.3; echo more >>f; sleep 0.3; echo end >>f) & timeout 1.5 tail -f f || true; wait", grant="rw", user=NOBODY),
+}
+
+
+@pytest.mark.guest
+@pytest.mark.parametrize("name", GRANTED)
+def test_granted(comparer: Comparer, engine: str, name: str) -> None:
+    """In a writable grant, as an ordinary user: the host's own checks are in the way here and nowhere else."""
+    comparer.check(f"acceptance-granted::{name}", GRANTED[name], engine)
 
 
 @pytest.mark.guest

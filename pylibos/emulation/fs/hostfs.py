@@ -29,14 +29,17 @@ if TYPE_CHECKING:
     from pylibos.monitor.host_abi import HostABI, HostStream, StreamAttributes
 
 _GONE = (Errno.ENOENT, Errno.ENOTDIR, Errno.ELOOP)
-HOSTFS_MAGIC = 0xEF53
+HOSTFS_MAGIC = 0x65735546
+"""That of virtiofs, which is what this is: a directory of the host. Programs that would rely on inotify to see natively written content
+(tail -f) poll on it, because it cannot tell them either."""
+_OWNER_BOTH = 0o600
 
 
 class HostVolume(Volume):
     """A writable piece of the host."""
 
     cacheable = False
-    kind = b"ext4"
+    kind = b"virtiofs"
     magic = HOSTFS_MAGIC
 
     def __init__(self, host: HostABI, device: int, registry: Registry, path: bytes, *, read_only: bool = False) -> None:
@@ -77,7 +80,7 @@ class HostVolume(Volume):
         info = self.host.volume_query(b"file:" + self.path)
         flags = (1 if self.read_only else 0) | 0x20
         return STATFS.pack(
-            info.kind, info.block_size, info.blocks, info.blocks_free, info.blocks_available, info.files, info.files_free,
+            self.magic, info.block_size, info.blocks, info.blocks_free, info.blocks_available, info.files, info.files_free,
             self.device, 0, info.name_max, info.block_size, flags,
         )  # fmt: skip
 
@@ -162,9 +165,9 @@ class HostBacked(Inode):
 
 
 class HostFile(HostBacked):
-    """A regular file or a special node of the host."""
+    """A regular file or a special node of the host. ``extra``: a FIFO joins programs of the sandbox only, so its pipe is ours."""
 
-    __slots__ = ("extra", "handle", "host_blocks", "key", "opened", "unnamed")
+    __slots__ = ("extra", "fresh", "handle", "host_blocks", "key", "opened", "unnamed")
 
     def __init__(self, volume: HostVolume, number: int, mode: int, uid: int, gid: int) -> None:
         super().__init__(volume, number, mode, uid, gid)
@@ -176,8 +179,14 @@ class HostFile(HostBacked):
         """(host tid, descriptor) of a guest that was asked for this file last by a /proc/PID/fd link: the way to a file without a name."""
         self.unnamed: HostStream | None = None
         """A new file without a name, until its first open."""
+        self.fresh = False
+        """Made by the call that is about to open it: the open may ask for what the new file's mode forbids (git's 0444 objects)."""
         self.host_blocks = 0
         self.key = (0, 0)
+
+    @property
+    def is_regular(self) -> bool:  # type: ignore[override]  # the class attribute of Inode, here per object
+        return self.mode & S_IFMT == S_IFREG
 
     @property
     def blocks(self) -> int:
@@ -187,7 +196,13 @@ class HostFile(HostBacked):
     def through(self, host_tid: int, fd: int) -> Iterator[None]:
         """Within the block, changes go to the open file itself; by name when fd is only a token for it (O_PATH)."""
         host = self.volume.host
-        handle = host.stream_open(b"guest:%d/%d" % (host_tid, fd), Access.NONE)
+        try:
+            handle = host.stream_open(b"guest:%d/%d" % (host_tid, fd), Access.NONE)
+        except HostError as error:
+            if error.errno != Errno.ENAMETOOLONG:
+                raise
+            yield  # too deep for the host to tell its name, by which policy decides
+            return
         try:
             attributes = host.stream_query_open(handle)
             if attributes[:2] == self.key:
@@ -218,6 +233,8 @@ class HostFile(HostBacked):
 
     def open_stream(self, thread: Thread, access: Access, create: Create) -> HostStream:
         host = self.volume.host
+        if self.fresh:
+            return self._open_fresh(thread, access, create)
         if self.unnamed is not None:
             stream = host.stream_reopen(self.unnamed, access, create)
             host.stream_close(self.unnamed)
@@ -230,6 +247,27 @@ class HostFile(HostBacked):
         self.volume.registry[self.key] = self
         return stream
 
+    def _open_fresh(self, thread: Thread, access: Access, create: Create) -> HostStream:
+        """The creator's own open, which the new file's mode does not concern. The host would ask: owner bits are lent for a moment."""
+        self.fresh = False
+        mode = self.mode & 0o7777
+        if mode & _OWNER_BOTH == _OWNER_BOTH:
+            return self.open_stream(thread, access, create)
+        self._set_mode(mode | _OWNER_BOTH)
+        try:
+            stream = self.open_stream(thread, access, create)
+        except BaseException:
+            self._set_mode(mode)
+            raise
+        self.volume.host.stream_change_open(stream, AttributeChange(mode=mode))
+        return stream
+
+    def _set_mode(self, mode: int) -> None:
+        change = AttributeChange(mode=mode)
+        if self.unnamed is None:
+            self.volume.host.stream_change(self.uri(), change)
+        else:
+            self.volume.host.stream_change_open(self.unnamed, change)
 
     def _again(self, host_tid: int, fd: int, access: Access, create: Create) -> HostStream:
         """A new open of what a guest has open. Raises ENOENT when the guest has another file there by now."""
@@ -310,6 +348,9 @@ class HostDirectory(HostBacked, Directory):
                 inode.change(uid=uid, gid=gid)
         if kind != S_IFLNK and inode.mode & 0o7777 != mode & 0o7777:
             inode.change(mode=mode & 0o7777)
+        if kind == S_IFREG:
+            assert isinstance(inode, HostFile)
+            inode.fresh = True
         return inode
 
     def make_unnamed(self, mode: int, uid: int, gid: int, *, nameable: bool = True) -> Inode:
@@ -327,6 +368,7 @@ class HostDirectory(HostBacked, Directory):
         inode = volume.inode_for(host.stream_query_open(stream), self, b"#%d" % attributes.inode)
         assert isinstance(inode, HostFile)
         inode.unnamed = stream
+        inode.fresh = True
         return inode
 
     def link(self, name: bytes, inode: Inode) -> None:
