@@ -28,7 +28,9 @@ COMMITS = "for i in 1 2 3 4; do echo $i >>log; git add log; git commit -qm \"cha
 
 
 def git(script: str, **options: Unpack[CaseOptions]) -> Case:
-    return shell(INIT + script, env=IDENTITY, setup=SAMPLE, timeout=120, **options)
+    mine: CaseOptions = {"env": IDENTITY, "setup": SAMPLE, "timeout": 120}
+    mine.update(options)
+    return shell(INIT + script, **mine)
 
 
 GIT: dict[str, Case] = {
