@@ -82,7 +82,7 @@ static int place_descriptors(const struct shim_spawn *what)
 {
     int source[6] = {what->standard[0], what->standard[1], what->standard[2], what->control, what->block, what->loader};
     for (int i = 0; i < 6; i++) {
-        source[i] = fcntl(source[i], F_DUPFD, 64);
+        source[i] = fcntl(source[i], F_DUPFD, 6);
         if (source[i] < 0)
             return -1;
     }

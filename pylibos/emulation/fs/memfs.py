@@ -290,6 +290,9 @@ class MemDirectory(Directory):
 
     __slots__ = ("xattrs",)
 
+    name_size = 20
+    """What a name adds to st_size: Linux's tmpfs says 20 (BOGO_DIRENT_SIZE)."""
+
     def __init__(self, volume: MemVolume, number: int, mode: int, uid: int, gid: int) -> None:
         super().__init__(volume, number, mode, uid, gid)
         self.xattrs: dict[bytes, bytes] | None = None
@@ -304,7 +307,7 @@ class MemDirectory(Directory):
         self.entries[name] = inode
         inode.parent = self
         inode.name = name
-        self.size += 20
+        self.size += self.name_size
         if inode.is_directory:
             self.nlink += 1
         self.changed_names()
@@ -312,7 +315,7 @@ class MemDirectory(Directory):
     def detach(self, name: bytes, inode: Inode) -> None:
         """Take a name out. Link counts of inode are the caller's."""
         self.entries.pop(name, None)
-        self.size -= 20
+        self.size -= self.name_size
         if inode.is_directory:
             self.nlink -= 1
         self.changed_names()
