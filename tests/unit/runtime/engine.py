@@ -9,7 +9,7 @@ from pylibos.emulation.object_manager.waits import WaitQueue
 from pylibos.emulation.outcome import Exec, ExecPlan, ImagePlan
 from pylibos.monitor.host_abi import HostStream
 from pylibos.runtime.supervisor import Supervisor
-from pylibos.runtime.task import Task
+from pylibos.runtime.task import Stage, Task
 from pylibos.tracer import tracer as events
 
 TID = 1000
@@ -28,6 +28,11 @@ class FakeTracer:
         self.masks: dict[int, int] = {}
         self.stops: list[int] = []
         self.reports_signals = False
+        self.installs: list[tuple[Any, ...]] = []
+
+    def install(self, *arguments: Any) -> int:
+        self.installs.append(arguments)
+        return 6
 
     def __getattr__(self, name: str) -> Any:
         return lambda *arguments: self.said.append((name, *arguments))
@@ -105,7 +110,7 @@ class Bench:
         self.supervisor = Supervisor(
             tracer, executive, self.waits, self.installer, LOADER, descriptor=lambda stream: int(stream) + 100, report=lambda _text: None
         )
-        self.supervisor.kill = self.killed.append  # type: ignore[method-assign]  # no test may signal a real process
+        vars(self.supervisor)["kill"] = self.killed.append  # no test may signal a real process
         self.task = self.add(TID)
 
     def add(self, tid: int) -> Task:
@@ -124,7 +129,13 @@ class Bench:
         """What the executive says to every call from now on."""
         self.supervisor.dispatch = lambda _thread, _number, _arguments: outcome
 
-    def event(self, kind: int, *, tid: int = TID, detail: int = 0, value: int = 0, number: int = 0, arguments: tuple[int, ...] = ()) -> list[Any]:
+    def stage(self) -> Stage:
+        """What the next stop of the task belongs to."""
+        return self.task.stage
+
+    def event(
+        self, kind: int, *, tid: int = TID, detail: int = 0, value: int = 0, number: int = 0, arguments: tuple[int, ...] = ()
+    ) -> list[Any]:
         """Deliver one event; what the tracer was told meanwhile."""
         padded = (*arguments, *[0] * (6 - len(arguments)))
         call_id = CALL_ID if kind == events.NOTIFIED else 0

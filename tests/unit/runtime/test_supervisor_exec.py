@@ -28,9 +28,9 @@ def begin(bench: Bench) -> None:
     """Up to the point where execveat is about to be entered."""
     bench.answer_with(make_exec())
     assert bench.event(events.NOTIFIED, number=EXECVE) == [("interrupt", TID), ("reply", CALL_ID, 0)]
-    assert bench.task.stage is Stage.EXEC_STOPPING
+    assert bench.stage() is Stage.EXEC_STOPPING
     assert bench.event(events.STOP, detail=events.EVENT_STOP, value=5) == [("resume", TID)]
-    assert bench.task.stage is Stage.EXEC_ENTERING
+    assert bench.stage() is Stage.EXEC_ENTERING
 
 
 def written(bench: Bench, monkeypatch: pytest.MonkeyPatch, *, loader: bool = True) -> list[tuple[int, bytes]]:
@@ -51,13 +51,13 @@ def test_the_happy_path(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     names = (events.RAX, events.RDI, events.RSI, events.RDX, events.R10, events.R8, events.RIP)
     assert [bench.register(name) for name in names] == [EXECVEAT, *OURS, RIP - 2]
     assert bench.event(events.TRACED, number=EXECVEAT, arguments=OURS) == [("resume_to_exit", TID)]
-    assert bench.task.stage is Stage.EXEC_RUNNING
+    assert bench.stage() is Stage.EXEC_RUNNING
     assert ("resume", TID) in bench.event(events.STOP, detail=events.EVENT_EXEC, value=TID)
     assert [address for address, _ in found] == [PLAN_ADDRESS]
     assert found[0][1].endswith(b"/bin/x\0")
     assert bench.tracer.masks[TID] == 0x55
     assert bench.closed == [PROGRAM, INTERPRETER]
-    assert bench.task.stage is Stage.RUNNING
+    assert bench.stage() is Stage.RUNNING
     assert len(bench.committed) == 1
     assert not bench.killed
 
@@ -121,7 +121,7 @@ def test_a_refused_execveat_returns_its_error_and_closes_what_was_given(bench: B
     assert bench.register(events.RIP) == RIP
     assert bench.tracer.masks[TID] == 0x55
     assert bench.closed == [PROGRAM, INTERPRETER]
-    assert bench.task.stage is Stage.RUNNING
+    assert bench.stage() is Stage.RUNNING
 
 
 def test_no_room_for_the_descriptors(bench: Bench) -> None:
@@ -132,7 +132,7 @@ def test_no_room_for_the_descriptors(bench: Bench) -> None:
     bench.event(events.STOP, detail=events.EVENT_STOP, value=5)
     assert bench.register(events.RAX) == 2**64 - 24
     assert bench.closed == [PROGRAM, INTERPRETER]
-    assert bench.task.stage is Stage.RUNNING
+    assert bench.stage() is Stage.RUNNING
 
 
 def test_death_in_the_middle_gives_everything_back(bench: Bench) -> None:
