@@ -82,7 +82,7 @@ static int place_descriptors(const struct shim_spawn *what)
 {
     int source[6] = {what->standard[0], what->standard[1], what->standard[2], what->control, what->block, what->loader};
     for (int i = 0; i < 6; i++) {
-        source[i] = fcntl(source[i], F_DUPFD, 64);
+        source[i] = fcntl(source[i], F_DUPFD, 6);
         if (source[i] < 0)
             return -1;
     }
@@ -113,6 +113,8 @@ static int take_identity(const struct shim_spawn *what)
 static void run_child(const struct shim_spawn *what)
 {
     int control = what->control;
+    /* When memory runs out, guests go first: what they fill are often files in memory, which count as nobody's. No error if not. */
+    write_file("/proc/self/oom_score_adj", "900");
     if (what->map_identity && map_identity((int)what->uid, (int)what->gid))
         fail(control, STEP_MAP);
     if (what->loopback_up && loopback_up())

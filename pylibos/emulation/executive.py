@@ -29,10 +29,12 @@ class Executive:
     processes: ProcessTable
     registry: Registry
     private_network: bool = False
-    """The guests have a network name space of their own: internet sockets may be forwarded."""
+    """The guests have a network name space of their own: with private_root, no name of a socket can reach the host."""
     private_root: bool = False
     """The guests' host root directory is an empty one nobody can write: a path the host kernel resolves for them leads nowhere."""
     private_pids: bool = False
     """The guests have a PID name space of their own: the host's names of processes are theirs, and nobody else can be named."""
     private_ipc: bool = False
     """The guests have an IPC name space of their own: System V IPC and POSIX queues may be forwarded."""
+    internet: bool = False
+    """Policy grants internet sockets: the loopback of a network name space of the guests' own. Never without private_network and root."""

@@ -28,7 +28,7 @@ from pylibos.emulation.security.credentials import Credentials
 from pylibos.monitor.audit import Audit, AuditFile
 from pylibos.monitor.host_abi import HostError, HostStream
 from pylibos.monitor.linux_host import LinuxHost, attach, close_host, installable_descriptor
-from pylibos.monitor.manifest import MountMode
+from pylibos.monitor.manifest import MountMode, Network
 from pylibos.monitor.policy import Policy
 from pylibos.runtime.memory import TaskMemory
 from pylibos.runtime.native import ShimNative
@@ -168,6 +168,7 @@ class Composition:
         attach(self.host, installer=installer.install_for_host, loop=EngineLoop(supervisor))
         self.executive.private_pids = walls.pids
         self.executive.private_network = walls.network
+        self.executive.internet = self.config.policy.manifest.network is Network.LOOPBACK
         self.executive.private_root = walls.mounts
         self.executive.private_ipc = walls.ipc
 

@@ -12,7 +12,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Final, Protocol
 
-from pylibos.abi.plan import PASSAGE, SCRATCH_ADDRESS
+from pylibos.abi.plan import SCRATCH_ADDRESS
 from pylibos.emulation.errors import SyscallError
 from pylibos.monitor.host_abi import HostError
 from pylibos.runtime.memory import TaskMemory
@@ -86,8 +86,9 @@ class NotifyInstaller:
 class TracedInstaller:
     """Over the passage socket: the supervisor sends, the task receives in place of the call it was making."""
 
-    def __init__(self, tracer: Tracer, ends: tuple[socket.socket, socket.socket]) -> None:
+    def __init__(self, tracer: Tracer, ends: tuple[socket.socket, socket.socket], passage: int) -> None:
         self._tracer = tracer
+        self._passage = passage
         self._ours, self._theirs = ends
         self._tid = 0
         self._saved: list[int] | None = None
@@ -125,7 +126,7 @@ class TracedInstaller:
         except OSError:
             return -EMFILE
         registers = list(saved)
-        registers[events.RDI] = PASSAGE
+        registers[events.RDI] = self._passage
         registers[events.RSI] = SCRATCH_ADDRESS
         registers[events.RDX] = MSG_DONTWAIT | (MSG_CMSG_CLOEXEC if close_on_exec else 0)
         registers[events.RAX] = NR_RECVMSG

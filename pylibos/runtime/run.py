@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import select
 import signal
 import struct
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from pylibos.abi.plan import PASSAGE, pack_init_block
+from pylibos.monitor.manifest import Network
 from pylibos.runtime.compose import build_executive, find_program
 from pylibos.runtime.filters import configure_tracer, load_filter
 from pylibos.runtime.installer import NotifyInstaller, TracedInstaller
@@ -35,6 +38,7 @@ NEW_LISTENER: Final = 8
 WAIT_KILLABLE_RECV: Final = 32
 LISTENER_TAG: Final = 1 << 32
 """Tag of the control socket among the watched streams, whose tags are descriptor numbers."""
+_OOM_SCORE: Final = 500
 _FATAL_REQUESTS: Final = 2
 """How often a person must press Ctrl-C for the sandbox to be killed instead of asked."""
 
@@ -49,20 +53,23 @@ def _sealed_memory(name: str, data: bytes) -> int:
         os.close(writable)
 
 
-def _raise_descriptor_limit() -> None:
-    """Every changed file is a descriptor of ours: take what the hard limit allows."""
-    import resource
-
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+def _raise_descriptor_limit() -> tuple[int, int]:
+    """Every changed file is a descriptor of ours: take what the hard limit allows. The limits before, which are the guest's."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return soft, hard
 
 
 class Run:
     """One sandbox from start to end."""
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: RunConfig, descriptor_limits: tuple[int, int]) -> None:
         self.config = config
+        self.descriptor_limits = descriptor_limits
+        self.passage = min(PASSAGE, (PASSAGE + 1 if descriptor_limits[0] < 0 else descriptor_limits[0]) - 1)
+        """Below the limit: the loader could not put the descriptor there otherwise."""
         self.traced = config.engine == "ptrace"
+        self.loopback = config.policy.manifest.network is Network.LOOPBACK
         self.timed_out = False
         self.requests = 0
         self.tracer = Tracer()
@@ -75,26 +82,41 @@ class Run:
 
             self._supervisor_class = tracing_supervisor()
 
+    def _volunteer(self) -> None:
+        """The guests' files in memory are ours to hold: after the guests, the kernel's out-of-memory killer should take us."""
+        with suppress(OSError), open("/proc/self/oom_score_adj", "r+") as file:
+            if int(file.read()) < _OOM_SCORE:
+                file.write(str(_OOM_SCORE))
+
     def execute(self) -> ExitStatus:
         """Run the program to its end."""
         config = self.config
         composition = self.composition
         path = find_program(composition, config)
+        self._volunteer()
         bpf = load_filter(config.engine)
         flags = 0 if self.traced else NEW_LISTENER | WAIT_KILLABLE_RECV
         environment = [name + b"=" + value for name, value in config.environment.items()]
-        block = pack_init_block(bpf, flags, path, config.argv, environment, PASSAGE if self.traced else 0)
+        block = pack_init_block(bpf, flags, path, config.argv, environment, self.passage if self.traced else 0)
         block_descriptor = _sealed_memory("pylibos-init", block)
         try:
-            init = start_init((0, 1, 2), block_descriptor, self.loader, keep_peer=self.traced)
+            init = start_init((0, 1, 2), block_descriptor, self.loader, loopback=self.loopback, keep_peer=self.traced)
         except SpawnError as error:
             raise PylibosError(f"cannot start the sandbox: {error}", "run 'pylibos doctor' to see what this host lacks") from error
         finally:
             os.close(block_descriptor)
         self.init = init
+        if self.loopback and not (init.walls.network and init.walls.mounts):
+            os.kill(init.pid, signal.SIGKILL)
+            os.waitpid(init.pid, 0)
+            raise PylibosError(
+                "the network 'loopback' needs a network and a mount name space, and this host gives none",
+                "leave --net loopback out (or network = \"loopback\"), or see 'pylibos doctor'",
+            )
         supervisor = self._supervisor(init)
         try:
             self.tracer.seize(init.pid)
+            resource.prlimit(init.pid, resource.RLIMIT_NOFILE, self.descriptor_limits)
             init.control.send(struct.pack("<Q", len(block)))
             gc.freeze()
             gc.enable()
@@ -109,7 +131,10 @@ class Run:
     def _supervisor(self, init: Init) -> Supervisor:
         composition = self.composition
         installer: NotifyInstaller | TracedInstaller
-        installer = NotifyInstaller(self.tracer) if init.peer is None else TracedInstaller(self.tracer, (init.control, init.peer))
+        if init.peer is None:
+            installer = NotifyInstaller(self.tracer)
+        else:
+            installer = TracedInstaller(self.tracer, (init.control, init.peer), self.passage)
         status = os.fstat(self.loader)
         supervisor = self._supervisor_class(
             self.tracer,
@@ -122,7 +147,7 @@ class Run:
         )
         if isinstance(installer, TracedInstaller):
             installer.run_to_exit = supervisor.run_to_exit
-            self.tracer.protect(PASSAGE)
+            self.tracer.protect(self.passage)
         supervisor.only_traced = self.traced
         supervisor.init_pid = init.pid
         supervisor.on_stream = self._stream
@@ -173,9 +198,9 @@ class Run:
 
 def run(config: RunConfig) -> ExitStatus:
     """Run one program in a sandbox. Raises PylibosError when it could not even be started."""
-    _raise_descriptor_limit()
+    limits = _raise_descriptor_limit()
     try:
-        sandbox = Run(config)
+        sandbox = Run(config, limits)
     except TracerError as error:
         raise PylibosError(f"interception is not possible: {error}", "run 'pylibos doctor'") from error
     try:

@@ -57,7 +57,7 @@ class Init:
     """Init's end of control, when it was asked for: messages nobody took can be taken back."""
 
 
-def _attempt(flags: int, standard: tuple[int, int, int], block: int, loader: int, keep_peer: bool) -> Init:
+def _attempt(flags: int, standard: tuple[int, int, int], block: int, loader: int, loopback: bool, keep_peer: bool) -> Init:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     root = os.geteuid() == 0
     what = ffi.new("struct shim_spawn *")
@@ -72,7 +72,7 @@ def _attempt(flags: int, standard: tuple[int, int, int], block: int, loader: int
         what.uid, what.gid = os.geteuid(), os.getegid()
     else:
         what.uid, what.gid = (NOBODY, NOBODY) if root else (-1, -1)
-    what.loopback_up = 1 if flags & CLONE_NEWNET else 0
+    what.loopback_up = 1 if loopback and flags & CLONE_NEWNET else 0
     what.empty_root = 1 if flags & CLONE_NEWNS else 0
     pid = lib.shim_spawn(what)
     if pid < 0:
@@ -106,17 +106,17 @@ def _attempt(flags: int, standard: tuple[int, int, int], block: int, loader: int
 
 
 def start_init(
-    standard: tuple[int, int, int], block: int, loader: int, *, name_spaces: bool = True, keep_peer: bool = False
+    standard: tuple[int, int, int], block: int, loader: int, *, loopback: bool = False, keep_peer: bool = False
 ) -> Init:
     """Start init with the strongest walls that work here. standard: host descriptors for the guest's 0, 1, 2.
 
-    Raises SpawnError when not even the plain form works.
+    loopback: a network name space, if there is one, gets its lo up. Raises SpawnError when not even the plain form works.
     """
     user = 0 if os.geteuid() == 0 else CLONE_NEWUSER
     problem = SpawnError("nothing was tried")
-    for wall in _WALLS if name_spaces else (0,):
+    for wall in _WALLS:
         try:
-            init = _attempt(wall | user if wall else 0, standard, block, loader, keep_peer)
+            init = _attempt(wall | user if wall else 0, standard, block, loader, loopback, keep_peer)
         except SpawnError as error:
             problem = error
         else:

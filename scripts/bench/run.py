@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         "--pylibos", default=shlex.join(default_launcher()), help="the pylibos command (default: $PYLIBOS or scripts/pylibos)"
     )
     parser.add_argument("--cpu", type=int, help="keep everything on this processor (default: the scheduler places)")
-    parser.add_argument("--flags", default="", help="more flags for `pylibos run`")
+    parser.add_argument("--flags", default="--net loopback", help="more flags for `pylibos run`")
     parser.add_argument("--json", type=Path, help="save everything here")
     parser.add_argument("--markdown", action="store_true", help="print the table as markdown")
     return parser

@@ -2,9 +2,11 @@
 
 The socket objects are the host's. What makes this safe without copying every message:
 
-* Which sockets a guest can own is decided when they are created. Internet and netlink sockets exist only in a network name space of
-  the guests' own with an empty host root (``_isolated``); without it AF_UNIX datagram sockets are not created either, because
-  sendmsg could name any host path with them. Stream and sequenced-packet sockets ignore or refuse a name in sendmsg.
+* Which sockets a guest can own is decided when they are created. Internet sockets exist only when policy's network is "loopback",
+  netlink route sockets (which only read: guests have no host capability) only in a network name space of the guests' own with an
+  empty host root (``_isolated``; "loopback" implies it). Without it AF_UNIX datagram sockets are not created either, because
+  sendmsg could name any host path with them. With the network "none" socket(AF_INET) is EACCES, as under a Linux security module.
+  Stream and sequenced-packet sockets ignore or refuse a name in sendmsg.
 * bind and connect are never forwarded outside isolation, whatever the copied address says: another thread could change it, or the
   descriptor, after the check. AF_UNIX path names belong to the guest's view and are never forwarded at all.
 
@@ -64,7 +66,7 @@ def sys_socket(thread: Thread, domain: Int, kind: Int, protocol: Int) -> Forward
     if domain in (c.AF_INET, c.AF_INET6):
         if base == c.SOCK_RAW:
             raise SyscallError(Errno.EPERM)
-        if not _isolated(thread):
+        if not thread.executive.internet:
             raise SyscallError(Errno.EACCES)
         if protocol not in (0, c.IPPROTO_TCP, c.IPPROTO_UDP):
             raise SyscallError(Errno.EPROTONOSUPPORT)

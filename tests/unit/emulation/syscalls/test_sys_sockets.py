@@ -31,7 +31,7 @@ class Files:
 
 
 def world(isolated: bool = False) -> World:
-    made = World(files=Files(), private_network=isolated, private_root=isolated)
+    made = World(files=Files(), private_network=isolated, private_root=isolated, internet=isolated)
     for stream in made.host.stream_open_pair(b"unix:stream"):
         made.host.descriptor_install(1001, stream, False)
     made.host.descriptor_install(1001, made.host.stream_open(b"mem:x", Access.READ_WRITE), False)
@@ -61,6 +61,14 @@ def test_which_sockets_exist(domain: int, kind: int, protocol: int, outside: Err
     for expected, alone in ((outside, False), (isolated, True)):
         result = call(world(alone).root, "socket", domain, kind, protocol)
         assert result is FORWARD if expected is None else result == -expected
+
+
+def test_without_policys_leave_there_is_no_internet() -> None:
+    root = World(private_network=True, private_root=True).root
+    assert call(root, "socket", c.AF_INET, c.SOCK_STREAM, 0) == -Errno.EACCES
+    assert call(root, "socket", c.AF_INET6, c.SOCK_DGRAM, 0) == -Errno.EACCES
+    assert call(root, "socket", c.AF_NETLINK, c.SOCK_RAW, c.NETLINK_ROUTE) is FORWARD
+    assert call(root, "socket", c.AF_UNIX, c.SOCK_DGRAM, 0) is FORWARD
 
 
 @pytest.mark.parametrize("one", ["private_network", "private_root"])
