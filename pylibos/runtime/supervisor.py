@@ -50,6 +50,10 @@ _EARLY_MAX: Final = 64
 EAGAIN: Final = 11
 CLONE_THREAD: Final = 0x10000
 _ENTRY_AND_EXIT: Final = 2
+CLOCK_MONOTONIC: Final = 1
+CREATOR_UNKNOWN: Final = 0
+ANNOUNCEMENT_PATIENCE_NS: Final = 20_000_000
+"""How long a new task may stand unannounced before its creator is looked for: a loaded host delivers both events within a few ms."""
 ENOSYS: Final = 38
 
 
@@ -374,12 +378,25 @@ class Supervisor:
             self.kill(child)
 
     def _hold(self, tid: int) -> None:
-        """A task that nobody has announced: its creator's event follows, unless the creator is dead."""
+        """A task that nobody has announced: its creator's event follows, nearly always as the very next one.
+
+        Whether the creator still lives costs a read of /proc, so it is asked only when the event is late.
+        """
         self._ended_early.pop(tid, None)
+        self._held[tid] = CREATOR_UNKNOWN
+        now = self.executive.host.clock_read(CLOCK_MONOTONIC)
+        self.waits.timers.add(now + ANNOUNCEMENT_PATIENCE_NS, lambda: self._unannounced(tid))
+        self.arm_timer()
+
+    def _unannounced(self, tid: int) -> None:
+        """Time to look for the creator of a held task; a dead one will not announce it."""
+        if self._held.get(tid) != CREATOR_UNKNOWN:
+            return
         group, parent = _relatives(tid)
         creator = parent if group == tid else group
         process = self.executive.processes.process_by_host(creator)
         if (process is None or process.is_zombie) and not (creator == self.init_pid and self.main is None):
+            del self._held[tid]
             self.kill(tid)
         else:
             self._held[tid] = creator
