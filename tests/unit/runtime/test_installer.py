@@ -90,7 +90,7 @@ def test_a_notified_call_may_take_descriptors_for_itself_only(tracer: Any) -> No
 
 
 def test_over_the_passage(tracer: Any, ends: Ends) -> None:
-    traced = TracedInstaller(tracer, ends)
+    traced = TracedInstaller(tracer, ends, PASSAGE)
     traced.run_to_exit = receive(ends, 9)
     traced.begin(0, TID)
     assert traced.install_for_host(TID, 0, close_on_exec=False) == 9
@@ -106,7 +106,7 @@ def test_over_the_passage(tracer: Any, ends: Ends) -> None:
 
 
 def test_a_message_nobody_took_is_taken_back(tracer: Any, ends: Ends) -> None:
-    traced = TracedInstaller(tracer, ends)
+    traced = TracedInstaller(tracer, ends, PASSAGE)
     traced.run_to_exit = lambda _tid, _fresh: -24
     traced.begin(0, TID)
     before = len(os.listdir("/proc/self/fd"))
@@ -118,7 +118,7 @@ def test_a_message_nobody_took_is_taken_back(tracer: Any, ends: Ends) -> None:
 
 def test_a_guest_without_room_for_the_message_gets_nothing(tracer: Any, ends: Ends) -> None:
     Memory.readable = False
-    traced = TracedInstaller(tracer, ends)
+    traced = TracedInstaller(tracer, ends, PASSAGE)
     traced.begin(0, TID)
     assert traced.install_descriptor(TID, 0, close_on_exec=False) == -24
     with pytest.raises(BlockingIOError):
@@ -126,7 +126,7 @@ def test_a_guest_without_room_for_the_message_gets_nothing(tracer: Any, ends: En
 
 
 def test_other_tasks_get_nothing(tracer: Any, ends: Ends) -> None:
-    traced = TracedInstaller(tracer, ends)
+    traced = TracedInstaller(tracer, ends, PASSAGE)
     traced.begin(0, TID)
     assert traced.install_descriptor(TID + 1, 0, close_on_exec=False) == -1
     assert traced.moved() is None
