@@ -13,11 +13,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from pylibos.emulation.dispatch import dispatch, internal_fault
-from pylibos.emulation.outcome import Exec, Forward, Install
+from pylibos.emulation.outcome import Exec, Forward, Install, Translated
 from pylibos.monitor.host_abi import HostError
 from pylibos.runtime.blocking import BlockingCalls
 from pylibos.runtime.image import ImageLoader
 from pylibos.runtime.task import NOT_READY, NotReady, Stage, Task
+from pylibos.runtime.translated import TranslatedCalls
 from pylibos.tracer import tracer as events
 from pylibos.tracer.native import lib
 from pylibos.tracer.tracer import TracerError
@@ -98,6 +99,7 @@ class Supervisor:
         """Wait status of tasks that ended before their creation was reported."""
         self._images = ImageLoader(self, loader)
         self._blocking = BlockingCalls(self)
+        self._translated = TranslatedCalls(tracer)
         self._handlers: dict[int, Callable[[Fields], None]] = {
             events.NOTIFIED: self._notified,
             events.TRACED: self._traced,
@@ -183,6 +185,8 @@ class Supervisor:
             self.tracer.reply(call_id, outcome)
         elif isinstance(outcome, Forward):
             self.tracer.reply_continue(call_id)
+        elif isinstance(outcome, Translated):
+            self.tracer.reply(call_id, -ENOSYS)  # only a traced call has a return that can be seen
         elif isinstance(outcome, Install):
             self._install_reply(call_id, outcome)
         elif isinstance(outcome, Exec):
@@ -275,6 +279,8 @@ class Supervisor:
                 self.answer_at_exit(tid, moved, outcome)
         elif isinstance(outcome, Forward):
             self.tracer.resume(tid)
+        elif isinstance(outcome, Translated):
+            self._translated.begin(tid, task, outcome)
         elif isinstance(outcome, (Install, Exec)):
             if not self.only_traced:
                 self.keep_ready(task, outcome)
@@ -328,6 +334,8 @@ class Supervisor:
             self._interrupted(tid, task, value)
         elif detail == events.EVENT_SYSCALL and task is not None and task.stage is Stage.EXEC_RUNNING:
             self._images.failed(tid, task)
+        elif detail == events.EVENT_SYSCALL and task is not None and task.stage is Stage.TRANSLATED:
+            self._translated.returned(tid, task)
         else:
             self.tracer.resume(tid)
 
