@@ -23,10 +23,6 @@ PLAN_STRINGS = 12288
 SCRATCH_ADDRESS = PLAN_ADDRESS + 0x3C00
 """Free bytes behind the plan in the loader's last page: arguments of calls the supervisor has a task make."""
 SCRATCH_SIZE = 0x400
-REPLACE_ADDRESS = PLAN_ADDRESS + 64
-"""Where REPLACE_SLOTS blocks of REPLACE_SIZE bytes lie: the plan's images, of which nobody has need once the program has started."""
-REPLACE_SIZE = 256
-REPLACE_SLOTS = 10
 PASSAGE = 1023
 """Descriptor number through which guests receive descriptors under the ptrace engine; hidden from them, and not closable."""
 

@@ -14,14 +14,14 @@ from pylibos.abi.errno import Errno
 from pylibos.abi.ntstatus import ERRNO_OF
 from pylibos.emulation.errors import Interrupted, SyscallError
 from pylibos.emulation.object_manager.errors import StatusError
-from pylibos.emulation.outcome import Blocking, Exec, Forward, Install, Replace, Wait
+from pylibos.emulation.outcome import Blocking, Exec, Forward, Install, Translated, Wait
 from pylibos.emulation.syscalls.table import ENTRIES, TABLE, Restart
 from pylibos.monitor.host_abi import HostError
 
 if TYPE_CHECKING:
     from pylibos.emulation.process.thread import Thread
 
-Answer = int | Forward | Replace | Install | Exec
+Answer = int | Forward | Translated | Install | Exec
 """A finished call. int: the result, or -errno; -512..-514 are the restart codes of an interrupted wait (table.Restart)."""
 
 FaultHook = Callable[["Thread", int, tuple[int, ...], Exception], None]
@@ -75,22 +75,6 @@ def dispatch(thread: Thread, number: int, args: tuple[int, ...]) -> Answer | Blo
     except Exception as fault:
         return internal_fault.report(thread, number, args, fault)
     return 0 if result is None else result
-
-
-def finish(thread: Thread, number: int, outcome: Replace, result: int) -> int:
-    """The end of a call that was executed with other arguments: the result to give, with the same translation of errors."""
-    if outcome.finish is None:
-        return result
-    try:
-        return outcome.finish(result)
-    except SyscallError as error:
-        return -int(error.errno)
-    except HostError as error:
-        return -error.errno
-    except StatusError as error:
-        return -int(ERRNO_OF[error.status])
-    except Exception as fault:
-        return internal_fault.report(thread, number, (), fault)
 
 
 def advance(thread: Thread, number: int, blocking: Blocking, value: int | None = None) -> Answer | Wait:

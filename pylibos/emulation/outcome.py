@@ -32,19 +32,19 @@ FORWARD = Forward()
 
 
 @record
-class Replace:
-    """Let the host kernel execute the call with other arguments; only for calls routed TRACE. The guest's registers are put back after.
+class Translated:
+    """Let the host kernel execute a TRACE-routed call with arguments of the library OS's, or have its result translated.
 
-    ``data`` (at most REPLACE_SIZE bytes) is placed in the guest's memory for the duration of the call, and argument ``address`` (an
-    index) points at it; ``arguments`` are (index, value). ``finish`` runs at the call's exit with the raw result (-errno, or one of
-    the kernel's restart codes) and answers the result to give. Other threads of the guest can change ``data`` before the kernel reads
-    it: whatever they could put there must be harmless.
+    ``address``: (index of the argument that points to a socket address, whose size is the next argument; the address in its place). The
+    guest's registers are as it set them when the call returns, also to a signal handler.
+    ``arguments``: (index, value) of further arguments that are plain numbers.
+    ``done``: told the raw result (a negative errno or restart code on failure) before the guest goes on; must not raise.
+    The replacement lies in guest memory while the kernel copies it: it must carry no authority either.
     """
 
-    data: bytes = b""
-    address: int = 0
+    address: tuple[int, bytes] | None = None
+    done: Callable[[int], None] | None = None
     arguments: Sequence[tuple[int, int]] = ()
-    finish: Callable[[int], int] | None = None
 
 
 @record
@@ -136,5 +136,5 @@ class Exec:
     """Address in guest memory of a NUL byte (the end of the path string): an empty path for execveat."""
 
 
-Outcome = int | None | Forward | Replace | Install | Exec
+Outcome = int | None | Forward | Translated | Install | Exec
 Blocking = Generator[Wait, int | None, Outcome]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pylibos.emulation.dispatch import Answer
     from pylibos.emulation.object_manager.waits import PendingWait
-    from pylibos.emulation.outcome import Blocking, Exec, Replace
+    from pylibos.emulation.outcome import Blocking, Exec, Translated
     from pylibos.emulation.process.thread import Thread
 
 
@@ -26,7 +26,7 @@ class Stage(enum.Enum):
     PARK_ENTERING = "blocked: about to call pause"
     PARKED = "blocked: asleep in pause, takes signals"
     WAKING = "blocked: asked to stop because the wait is over"
-    REPLACED = "in a call with arguments of ours"
+    TRANSLATED = "in a forwarded call whose return must be seen"
     REISSUE = "about to make its call again; the answer is ready"
 
 
@@ -43,11 +43,11 @@ class Task:
         "pending",
         "ready",
         "ready_call",
-        "replaced",
         "saved",
         "slot",
         "stage",
         "thread",
+        "translated",
     )
 
     def __init__(self, thread: Thread) -> None:
@@ -58,6 +58,9 @@ class Task:
         self.number = 0
         self.saved: list[int] | None = None
         self.exec: Exec | None = None
+        self.slot = 0
+        """Which slot for an address of ours the call reads, while it is TRANSLATED."""
+        self.translated: Translated | None = None
         self.descriptors: tuple[int, ...] = ()
         self.blocking: Blocking | None = None
         self.pending: PendingWait | None = None
@@ -65,9 +68,6 @@ class Task:
         """The finished outcome that waits for the call to be made again."""
         self.ready_call: tuple[int, tuple[int, ...]] = (0, ())
         """Number and arguments of that call."""
-        self.replaced: Replace | None = None
-        self.slot = 0
-        """Which of its process's blocks for replaced arguments it uses, while it is REPLACED."""
         self.mask: int | None = None
         """The task's own signal mask while everything is blocked: on the way from execve to the new program."""
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Unpack
 
 import pytest
 
 from tests.harness.comparison import Case
 from tests.harness.plugin import Comparer
-from tests.harness.programs import SAMPLE, CaseOptions, bash, shell, tree
+from tests.harness.programs import SAMPLE, bash, shell, tree
 
 IDENTITY = {
     "GIT_AUTHOR_NAME": "A U Thor",
@@ -27,8 +26,8 @@ INIT = "git -c init.defaultBranch=main init -q; git add .; git commit -qm first;
 COMMITS = "for i in 1 2 3 4; do echo $i >>log; git add log; git commit -qm \"change $i\"; done; "
 
 
-def git(script: str, **options: Unpack[CaseOptions]) -> Case:
-    return shell(INIT + script, env=IDENTITY, setup=SAMPLE, timeout=120, **options)
+def git(script: str) -> Case:
+    return shell(INIT + script, env=IDENTITY, setup=SAMPLE, timeout=120)
 
 
 GIT: dict[str, Case] = {

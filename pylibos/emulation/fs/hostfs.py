@@ -196,7 +196,13 @@ class HostFile(HostBacked):
     def through(self, host_tid: int, fd: int) -> Iterator[None]:
         """Within the block, changes go to the open file itself; by name when fd is only a token for it (O_PATH)."""
         host = self.volume.host
-        handle = host.stream_open(b"guest:%d/%d" % (host_tid, fd), Access.NONE)
+        try:
+            handle = host.stream_open(b"guest:%d/%d" % (host_tid, fd), Access.NONE)
+        except HostError as error:
+            if error.errno != Errno.ENAMETOOLONG:
+                raise
+            yield  # too deep for the host to tell its name, by which policy decides
+            return
         try:
             attributes = host.stream_query_open(handle)
             if attributes[:2] == self.key:
@@ -242,7 +248,7 @@ class HostFile(HostBacked):
         return stream
 
     def _open_fresh(self, thread: Thread, access: Access, create: Create) -> HostStream:
-        """The creator's own open, which the new file's mode does not concern. The host would ask: its owner bits are lent for the moment."""
+        """The creator's own open, which the new file's mode does not concern. The host would ask: lend it owner bits."""
         self.fresh = False
         mode = self.mode & 0o7777
         if mode & _OWNER_BOTH == _OWNER_BOTH:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from pylibos.emulation.process.thread import Thread
     from pylibos.monitor.host_abi import HostABI, HostStream, StreamAttributes
 
+DIRECTORY_SIZE: Final = 4096
+"""st_size of a new directory: what disk file systems give, one block, because programs compare and add up what they copied."""
 TRIM_LIMIT: Final = 60_000
 """Lower names kept before the unchanged ones are forgotten: about 40 MB."""
 
@@ -116,6 +118,7 @@ class CowVolume(MemVolume):
     def released(self, inode: Inode) -> None:
         if inode.number > 1 << 33:
             self.inode_count -= 1
+            self.released_text(inode)
         self.kept.discard(inode)
 
     def trim(self) -> None:
@@ -216,14 +219,21 @@ class CowDirectory(MemDirectory):
 
     __slots__ = ("listing", "lower", "missing", "whiteouts")
 
+    name_size = 0
+
     def __init__(self, volume: CowVolume, number: int, mode: int, uid: int, gid: int) -> None:
         super().__init__(volume, number, mode, uid, gid)
+        self.size = DIRECTORY_SIZE
         self.lower = b""
         """Host path of the directory below; b"" for an opaque (new) directory."""
         self.whiteouts: set[bytes] = set()
         self.missing: set[bytes] = set()
         """Names looked up and not there in the lower directory."""
         self.listing: tuple[Entry, ...] | None = None
+
+    @property
+    def blocks(self) -> int:
+        return self.size >> 9
 
     def load_xattrs(self) -> dict[bytes, bytes]:
         if self.xattrs is None:

@@ -26,7 +26,7 @@ from pylibos.emulation.io_manager.file_object import FileKind, FileObject
 from pylibos.emulation.outcome import FORWARD, Forward, Install
 from pylibos.emulation.syscalls.params import Fd, Flags, Int, UInt, ULong, UserPath
 from pylibos.emulation.syscalls.table import Route, Support, fallback, forwarded, syscall
-from pylibos.monitor.host_abi import Create
+from pylibos.monitor.host_abi import Access, Create
 
 if TYPE_CHECKING:
     from pylibos.emulation.process.thread import Thread
@@ -176,10 +176,15 @@ class InotifyFlags(Flags):
 
 def _inotify(thread: Thread, flags: int) -> Install:
     executive = thread.process.executive
-    reader, writer = executive.host.stream_open_pair(b"pipe:", Create.NONBLOCK)
-    attributes = executive.host.stream_query_open(reader)
+    host = executive.host
+    reader, writer = host.stream_open_pair(b"pipe:", Create.NONBLOCK)  # our end must never wait
+    if not flags & O_NONBLOCK:
+        waiting = host.stream_reopen(reader, Access.READ)
+        host.stream_close(reader)
+        reader = waiting
+    attributes = host.stream_query_open(reader)
     file = FileObject(FileKind.NOTIFY, (attributes.device, attributes.inode))
-    file.queue = NotifyQueue(executive.host, writer)
+    file.queue = NotifyQueue(host, writer)
     executive.io.files[file.key] = file
     return Install(reader, bool(flags & O_CLOEXEC))
 
