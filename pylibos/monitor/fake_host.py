@@ -135,12 +135,15 @@ class FakeHost(FakeGuests):
         pid, _, number = name.partition(b"/")
         if not (pid.isdigit() and number.isdigit()) or len(name) > 24 or int(pid) <= 1 or create & (Create.CREATE | Create.EXCLUSIVE):
             raise fail(Errno.EINVAL)
-        node = self._descriptor(int(pid), int(number))[0].node
+        held = self._descriptor(int(pid), int(number))[0]
+        node = held.node
         if node.kind is NodeKind.SOCKET:
             raise fail(Errno.ENXIO)
         harmless = node.kind in (NodeKind.FIFO, NodeKind.CHARACTER) or node.name.startswith(b"/memfd:") or not access
         if not harmless:
-            raise fail(Errno.EACCES)
+            if node.kind is not NodeKind.REGULAR or node.links or held.path is None:
+                raise fail(Errno.EACCES)
+            self._authorise(held.path, access, create)
         opened = Opened(node, access)
         opened.path_only = not access
         return self._register(self._set_up(opened, create))

@@ -18,8 +18,8 @@ URIs (bytes, because Linux path names are bytes):
     dev:null dev:zero dev:full dev:random dev:urandom   the host's harmless character devices
     dev:ptmx            the master of a new pseudo terminal
     guest:PID/FD        a new open of the pipe, terminal or memfd a guest descriptor (of host process PID) refers to; for the master of a
-                        pseudo terminal: its slave; a regular file as policy grants it by its name. Never more than the guest may have
-                        anyhow; ENXIO for sockets, EACCES for all else
+                        pseudo terminal: its slave; a regular file that has lost its name, as policy granted it by that. Never more than
+                        the guest may have anyhow; ENXIO for sockets, EACCES for all else
     console:0 console:1 console:2           the sandbox's standard streams
 
 Errors: every method raises HostError(errno) and nothing else; errno is the host's, unchanged. A policy refusal is

@@ -111,6 +111,8 @@ class Paths:
         if self._use_openat2:
             if len(path) > _CALL_LIMIT:
                 return self._open_deep(path, flags, mode)
+            if not flags & os.O_PATH:
+                flags &= ~os.O_NOFOLLOW  # RESOLVE_NO_SYMLINKS says it, and F_GETFL of the guest must not show it
             return self._native.openat2(AT_FDCWD, path, flags, mode, _RESOLVE)
         if path == b"/":
             return os.open(b"/", flags)

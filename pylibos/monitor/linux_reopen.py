@@ -2,8 +2,8 @@
 
 What it is: the way /proc/PID/fd/N and process substitution work for things that have no name in the guest's view. Never gives more than
 the guest has: pipes, FIFOs and terminals it already holds (their other access mode is Linux's own rule), its memfds, the console's files in
-the mode the console has them, for a pseudo terminal's master the slave that belongs to it, and regular files as policy grants them by the
-name they have (or had last: an open file outlives its name). Anything else is EACCES, a socket ENXIO.
+the mode the console has them, for a pseudo terminal's master the slave that belongs to it, and regular files that have lost their name, as
+policy granted them by it (a file that has one is opened by it). Anything else is EACCES, a socket ENXIO.
 
 Adversary: the guest may replace descriptor FD at any moment. So the object is pinned first (O_PATH) and every check and the final open are
 made on the pinned object. For a slave the number is read before and after the open: a slave we hold open keeps its number, so a master
@@ -39,7 +39,7 @@ _NO_TERMINAL: Final = os.O_NOCTTY | os.O_CLOEXEC
 def reopen_guest(name: bytes, flags: int, console: tuple[int, ...], allowed: Callable[[bytes], None] | None = None) -> int:
     """A new descriptor of ours of what ``PID/FD`` refers to. flags: O_* with O_PATH to look only. Raises HostError, OSError.
 
-    allowed: raises unless policy grants the access to the host path of a regular file; without it such files are refused.
+    allowed: raises unless policy grants the access to the last host path of a regular file without a name; None refuses such files too.
     """
     pid_text, _, number_text = name.partition(b"/")
     if not (pid_text.isdigit() and number_text.isdigit()) or len(name) > 24 or int(pid_text) <= 1:
@@ -100,7 +100,7 @@ def _check(
                 held = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
                 if held in (os.O_RDWR, flags & os.O_ACCMODE):
                     return
-        path = pinned_path(pinned)
+        path = pinned_path(pinned) if record.st_nlink == 0 else b""
         if path and allowed is not None:
             allowed(path)
             return

@@ -39,7 +39,10 @@ SYSTEM_VISIBLE: Final = (
     b"/var/lib/rpm",
     b"/var/lib/apk",
     b"/var/lib/pacman",
+    b"/var/lib/apt",
+    b"/var/cache/apt",
     b"/var/cache/fontconfig",
+    b"/var/cache/man",
     b"/var/run",
     b"/var/lock",
 )

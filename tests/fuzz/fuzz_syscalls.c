@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -198,6 +199,12 @@ int main(int argc, char **argv)
     page_end = island(8192, PROT_READ | PROT_WRITE, MAP_PRIVATE) + 4096;
     munmap(page_end, 4096);
     mkdir("d", 0755), symlink("f", "link"), symlink("loop", "loop"), mkfifo("fifo", 0600);
+    /* Hard limits of the machine's own kernel: a random fallocate or mmap(MAP_POPULATE) must not take the memory of the host. */
+    struct rlimit file_size = {8 << 20, 8 << 20}, address_space = {256 << 20, 256 << 20};
+    if (setrlimit(RLIMIT_FSIZE, &file_size) < 0 || setrlimit(RLIMIT_AS, &address_space) < 0) {
+        dprintf(1, "no limits: %d\n", errno);
+        return 3;
+    }
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN), signal(SIGINT, SIG_IGN), signal(SIGTERM, SIG_IGN);
     announce("ready");

@@ -108,6 +108,11 @@ CASE(process_descriptors)
     }
     int fd = syscall(SYS_pidfd_open, child, 0);
     TRUE(fd >= 0);
+    if (fd < 0) {
+        kill(child, SIGKILL);
+        wait_for("child", child);
+        return;
+    }
     struct pollfd polled = {fd, POLLIN, 0};
     SHOW(poll(&polled, 1, 0));
     SHOW(syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0));

@@ -5,12 +5,14 @@ What it must not know: how tests are run. It answers one question: is this diffe
 Invariants: a gap that no longer differs is an error (the list only shrinks); an unknown key or engine is an error.
 
 A gap's `test` is `program` (the whole comparison) or `program/section`, where the section is a case of a C guest (a line `== name` of
-its output), so that one gap does not hide the other behaviours of its program.
+its output), so that one gap does not hide the other behaviours of its program. `program` is the name of a test, or of all variants of a
+guest at once (`exec_calls` for exec_calls-cow and exec_calls-rw).
 """
 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,15 +41,15 @@ class GapList:
                     raise ValueError(f"{gap.test} has two gaps for engine {engine}")
                 self._by_key[key] = gap
 
-    def find(self, test: str, engine: str) -> Gap | None:
-        """The gap of exactly this test or section on this engine."""
-        return self._by_key.get((test, engine))
+    def find(self, names: Sequence[str], engine: str) -> Gap | None:
+        """The gap of the whole of a test, known under any of `names`."""
+        return next((gap for name in names if (gap := self._by_key.get((name, engine)))), None)
 
-    def sections(self, program: str, engine: str) -> dict[str, Gap]:
-        """Section name -> gap, for the gaps inside one program."""
-        prefix = f"{program}/"
+    def sections(self, names: Sequence[str], engine: str) -> dict[str, Gap]:
+        """Section name -> gap, for the gaps inside a program known under any of `names`."""
+        prefixes = tuple(f"{name}/" for name in names)
         mine = {test: gap for (test, its_engine), gap in self._by_key.items() if its_engine == engine}
-        return {test[len(prefix) :]: gap for test, gap in mine.items() if test.startswith(prefix)}
+        return {test.partition("/")[2]: gap for test, gap in mine.items() if test.startswith(prefixes)}
 
     def tests(self) -> set[str]:
         """The program part of every gap, for the test that each one exists."""

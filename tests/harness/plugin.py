@@ -85,15 +85,15 @@ class Comparer:
             self._prepared.add(user)
             run(as_user(user, [str(PYLIBOS), "doctor"]), cwd=ROOT, env=outer_environment(), timeout=PREPARE_SECONDS)
 
-    def check(self, name: str, case: Case, engine: str) -> Outcome:
-        """Fail the test unless the run equals the oracle, known gaps aside. Returns the run's outcome."""
+    def check(self, name: str, case: Case, engine: str, also_known_as: tuple[str, ...] = ()) -> Outcome:
+        """Fail the test unless the run equals the oracle, known gaps of any of its names aside. Returns the run's outcome."""
         native = self.oracle(name, case)
         if native.completed.leaked:
             pytest.fail(f"the native run leaves processes behind: {native.completed.leaked}")
         if engine == NATIVE:
             return native
         outcome = self.inside(case, engine)
-        self._judge(name, engine, difference(native, outcome), outcome)
+        self._judge((name, *also_known_as), engine, difference(native, outcome), outcome)
         return outcome
 
     def inside(self, case: Case, engine: str) -> Outcome:
@@ -102,11 +102,11 @@ class Comparer:
         self.prepare(case.user)
         return self.arena.contained(case, engine)
 
-    def _judge(self, name: str, engine: str, found: dict[str, str], outcome: Outcome) -> None:
-        whole = self.gaps.find(name, engine)
+    def _judge(self, names: tuple[str, ...], engine: str, found: dict[str, str], outcome: Outcome) -> None:
+        name, whole = names[0], self.gaps.find(names, engine)
         if whole is not None:
             expect_gap(name, whole, failed=bool(found))
-        parts = self.gaps.sections(name, engine)
+        parts = self.gaps.sections(names, engine)
         closed = sorted(set(parts) - set(found))
         unexpected = {part: text for part, text in found.items() if part not in parts}
         # A section that differs usually changes the program's exit status too; that is the same gap.

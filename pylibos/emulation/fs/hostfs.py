@@ -248,7 +248,7 @@ class HostFile(HostBacked):
         return stream
 
     def _open_fresh(self, thread: Thread, access: Access, create: Create) -> HostStream:
-        """The creator's own open, which the new file's mode does not concern. The host would ask: owner bits are lent for a moment."""
+        """The creator's own open, which the new file's mode does not concern. The host would ask: lend it owner bits."""
         self.fresh = False
         mode = self.mode & 0o7777
         if mode & _OWNER_BOTH == _OWNER_BOTH:

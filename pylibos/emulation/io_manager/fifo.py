@@ -45,6 +45,10 @@ class FifoState:
         """One end, or both. Never waits."""
         raise NotImplementedError
 
+    def has_reader(self) -> bool:
+        """Whether somebody who is no guest reads it."""
+        return False
+
 
 class PipeFifo(FifoState):
     """A FIFO in memory: ``anchor`` is an O_PATH handle of an anonymous pipe, which the kernel opens without waiting."""
@@ -72,6 +76,15 @@ class HostFifo(FifoState):
             return self.host.stream_open(self.uri, access, create)
         finally:
             self.host.stream_close(both)
+
+    def has_reader(self) -> bool:
+        try:
+            self.host.stream_close(self.host.stream_open(self.uri, Access.WRITE))
+        except HostError as error:
+            if error.errno == Errno.ENXIO:
+                return False
+            raise
+        return True
 
 
 def make_state(host: HostABI) -> FifoState:
@@ -126,7 +139,7 @@ def open_fifo(request: IoRequest, state: FifoState, host_pids: Iterable[int]) ->
     waiting_peers, waiting_own = (
         (state.waiting_writers, state.waiting_readers) if reading else (state.waiting_readers, state.waiting_writers)
     )
-    present = bool((writers if reading else readers) or waiting_peers)
+    present = bool((writers if reading else readers or state.has_reader()) or waiting_peers)
     if not present and nonblocking and not reading:
         raise SyscallError(Errno.ENXIO)
     stream = state.open(Access.READ if reading else Access.WRITE, nonblocking)

@@ -131,6 +131,11 @@ def test_reopening_what_a_guest_holds(setup: Setup) -> None:
         again(host.stream_open(setup.file(b"a"), Access.READ), Access.READ)
     with fails(Errno.EACCES):
         again(host.stream_open(b"file:" + setup.fixed + b"/file", Access.READ))
+    held = make(setup, b"gone")
+    number = host.descriptor_install(setup.tid, held, False)
+    host.stream_delete(setup.file(b"gone"))
+    reopened = host.stream_open(b"guest:%d/%d" % (setup.tid, number), Access.READ)
+    assert host.stream_read(reopened, -1, 20) == b"content"
     with fails(Errno.EACCES):
         again(host.stream_open(b"token:dir", Access.READ), Access.READ)
     for name in (b"", b"1/0", b"x/1", b"-5/1", b"%d" % setup.tid, b"%d/../mem" % setup.tid, b"9" * 30 + b"/1"):

@@ -27,11 +27,17 @@ class Files:
     def find(self, thread: Thread, base: object, path: bytes) -> Any:
         if path != b"/run/server":
             raise SyscallError(Errno.ENOENT)
-        return SimpleNamespace(mode=0o140755, uid=0, gid=0, is_directory=False)
+        return SimpleNamespace(mode=0o140755, uid=0, gid=0, is_directory=False, device=1, number=2)
+
+    def parent(self, thread: Thread, base: object, path: bytes) -> Any:
+        return None, path.rpartition(b"/")[2], False
+
+    def child(self, thread: Thread, directory: object, name: bytes) -> Any:
+        return self if name == b"server" else None
 
 
 def world(isolated: bool = False) -> World:
-    made = World(files=Files(), private_network=isolated, private_root=isolated)
+    made = World(files=Files(), private_network=isolated, private_root=isolated, internet=isolated)
     for stream in made.host.stream_open_pair(b"unix:stream"):
         made.host.descriptor_install(1001, stream, False)
     made.host.descriptor_install(1001, made.host.stream_open(b"mem:x", Access.READ_WRITE), False)
@@ -63,6 +69,14 @@ def test_which_sockets_exist(domain: int, kind: int, protocol: int, outside: Err
         assert result is FORWARD if expected is None else result == -expected
 
 
+def test_without_policys_leave_there_is_no_internet() -> None:
+    root = World(private_network=True, private_root=True).root
+    assert call(root, "socket", c.AF_INET, c.SOCK_STREAM, 0) == -Errno.EACCES
+    assert call(root, "socket", c.AF_INET6, c.SOCK_DGRAM, 0) == -Errno.EACCES
+    assert call(root, "socket", c.AF_NETLINK, c.SOCK_RAW, c.NETLINK_ROUTE) is FORWARD
+    assert call(root, "socket", c.AF_UNIX, c.SOCK_DGRAM, 0) is FORWARD
+
+
 @pytest.mark.parametrize("one", ["private_network", "private_root"])
 def test_half_an_isolation_is_none(one: str) -> None:
     made = World(**{one: True})
@@ -78,7 +92,7 @@ def test_half_an_isolation_is_none(one: str) -> None:
         pytest.param("connect", ABSTRACT, Errno.ECONNREFUSED, None, id="connect-abstract"),
         pytest.param("connect", INET, Errno.EINVAL, None, id="connect-tcp"),
         pytest.param("connect", b"\0\0", Errno.EINVAL, None, id="disconnect"),
-        pytest.param("bind", PATH, Errno.EACCES, Errno.EACCES, id="bind-path"),
+        pytest.param("bind", PATH, Errno.EACCES, Errno.EADDRINUSE, id="bind-path"),
         pytest.param("bind", ABSTRACT, Errno.EACCES, None, id="bind-abstract"),
         pytest.param("bind", b"\x01\0", Errno.EACCES, None, id="autobind"),
         pytest.param("bind", INET, Errno.EINVAL, None, id="bind-tcp"),

@@ -1,0 +1,126 @@
+"""The walls around a sandbox: its own network, and what is left where the host gives no name space at all.
+
+The second is simulated: a seccomp filter around the whole supervisor answers EPERM to every clone and unshare that asks for a name
+space, as some containers do. What contains the guest then is the system call filter alone, and programs must still run.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+
+import pytest
+
+from tests.harness.comparison import NOBODY, PYLIBOS, ROOT, as_user, outer_environment
+from tests.harness.plugin import Comparer
+from tests.harness.processes import Completed, run
+from tests.harness.programs import python
+
+WITHOUT_NAME_SPACES = """
+import os, sys
+import pyseccomp as s
+NAME_SPACES = (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000)
+filter = s.SyscallFilter(s.ALLOW)
+for call in ("clone", "unshare"):
+    for flag in NAME_SPACES:
+        filter.add_rule(s.ERRNO(1), call, s.Arg(0, s.MASKED_EQ, flag, flag))
+filter.add_rule(s.ERRNO(38), "clone3")
+filter.load()
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+TIMEOUT = 60.0
+
+TALK = """
+import socket
+for family, host in ((socket.AF_INET, '127.0.0.1'), (socket.AF_INET6, '::1')):
+    server = socket.create_server((host, 0), family=family)
+    client = socket.create_connection(server.getsockname()[:2])
+    peer, address = server.accept()
+    client.sendall(b'stream')
+    print(peer.recv(9), address == client.getsockname(), address[0])
+    one = socket.socket(family, socket.SOCK_DGRAM)
+    one.bind((host, 0))
+    print(one.sendto(b'datagram', one.getsockname()), one.recvfrom(9)[0])
+"""
+
+
+def without_name_spaces(user: int | None, engine: str, argv: list[str], flags: tuple[str, ...] = ()) -> Completed:
+    """pylibos run, in a process that can make no name space."""
+    command = [sys.executable, "-c", WITHOUT_NAME_SPACES, str(PYLIBOS), "run", "--engine", engine, *flags, "--", *argv]
+    return run(as_user(user, command), cwd=ROOT, env=outer_environment(), timeout=TIMEOUT)
+
+
+@pytest.mark.guest
+@pytest.mark.parametrize("user", [None, NOBODY])
+def test_loopback_talks(comparer: Comparer, inside: str, user: int | None) -> None:
+    case = python(TALK, user=user, flags=("--net", "loopback"))
+    outcome = comparer.inside(case, inside)
+    one = "b'stream' True {}\n8 b'datagram'\n"
+    assert outcome.stdout.decode() == one.format("127.0.0.1") + one.format("::1"), outcome.completed.describe()
+
+
+@pytest.mark.guest
+def test_without_network_an_internet_socket_is_denied(comparer: Comparer, inside: str) -> None:
+    script = "import socket, sys\ntry: socket.socket()\nexcept PermissionError as error: print(error.errno)\nprint(socket.if_nameindex())"
+    outcome = comparer.inside(python(script, flags=("--net", "none")), inside)
+    assert outcome.stdout == b"13\n[(1, 'lo')]\n", outcome.completed.describe()
+
+
+@pytest.mark.guest
+@pytest.mark.parametrize("user", [None, NOBODY])
+def test_loopback_is_refused_when_it_cannot_be_had(comparer: Comparer, inside: str, user: int | None) -> None:
+    comparer.prepare(user)
+    done = without_name_spaces(user, inside, ["/bin/true"], ("--net", "loopback"))
+    assert done.status == 125, done.describe()
+    assert "'loopback' needs a network" in done.stderr.decode()
+    assert not done.leaked
+
+
+PROCESSES = r"""
+import os, signal, socket, subprocess, sys, time
+assert os.getpid() == int(os.readlink('/proc/self')), 'self'
+child = os.fork()
+if child == 0:
+    signal.pause()
+assert os.getppid() != os.getpid() and str(child) in os.listdir('/proc')
+assert f'PPid:\t{os.getpid()}\n' in open(f'/proc/{child}/status').read()
+os.kill(child, signal.SIGTERM)
+assert os.waitpid(child, 0)[1] == signal.SIGTERM
+assert subprocess.check_output(['/bin/sh', '-c', 'echo $PPID; /bin/true | cat']) == b'%d\n' % os.getpid()
+for target in (os.getppid(), 1):
+    try:
+        os.kill(target, 0)
+        print('reached', target)
+    except (ProcessLookupError, PermissionError):
+        pass
+for make in (lambda: socket.socket(), lambda: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)):
+    try:
+        make()
+        print('made')
+    except PermissionError:
+        pass
+one, other = socket.socketpair()
+one.send(b'x')
+assert other.recv(1) == b'x'
+print('done')
+"""
+
+
+@pytest.mark.guest
+@pytest.mark.parametrize("user", [None, NOBODY])
+def test_programs_run_without_any_name_space(comparer: Comparer, inside: str, user: int | None) -> None:
+    comparer.prepare(user)
+    done = without_name_spaces(user, inside, ["/usr/bin/python3", "-I", "-c", PROCESSES])
+    assert (done.stdout, done.status) == (b"done\n", 0), done.describe()
+    assert not done.leaked
+
+
+@pytest.mark.guest
+@pytest.mark.parametrize("soft", [1024, 512, 64])
+def test_the_guest_has_the_invokers_descriptor_limit(comparer: Comparer, inside: str, soft: int) -> None:
+    comparer.prepare(None)
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    command = ["prlimit", f"--nofile={soft}:{hard}", "--", str(PYLIBOS), "run", "--engine", inside, "--"]
+    script = "ulimit -Sn; ulimit -Hn; /bin/echo ran; ulimit -n 12; /bin/echo still; cat /proc/self/comm"
+    done = run([*command, "/bin/bash", "-c", script], cwd=ROOT, env=outer_environment(), timeout=TIMEOUT)
+    assert done.stdout.decode() == f"{soft}\n{hard}\nran\nstill\ncat\n", done.describe()
