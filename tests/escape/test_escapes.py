@@ -19,7 +19,7 @@ import pytest
 from tests.harness.build import Builder
 from tests.harness.comparison import ENVIRONMENT, NOBODY, as_user, outer_environment, pylibos_argv
 from tests.harness.plugin import Comparer, require_pylibos
-from tests.harness.processes import Completed, run
+from tests.harness.processes import Completed, run, started
 
 HERE = Path(__file__).parent
 ATTACKS = sorted(path.stem for path in HERE.glob("e*.c") if path.stem != "escape")
@@ -131,3 +131,21 @@ def test_a_fork_bomb_meets_a_limit(comparer: Comparer, attack_builder: Builder, 
     assert b"limit of" in completed.stderr, completed.describe()
     assert not FAULT.search(completed.stderr.decode("utf-8", "replace")), completed.describe()
     assert not completed.leaked, completed.describe()
+
+
+@pytest.mark.guest
+def test_fifos_without_a_name_are_given_up(comparer: Comparer, attack_builder: Builder, inside: str) -> None:
+    """Each FIFO is a descriptor of the supervisor: it must go when its name and its last holder have gone."""
+    require_pylibos()
+    comparer.prepare(None)
+    program = attack_builder.build(HERE / "fifo_leak.c", "static")
+    work = comparer.arena.work
+    work.mkdir(mode=0o755, exist_ok=True)
+    flags = ["--ro", str(program.parent), "--tmpfs", "/scratch", "-C", "/scratch", "--timeout", "60s"]
+    command = pylibos_argv(inside, [str(program)], flags, ENVIRONMENT)
+    with started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=work, env=outer_environment()) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"done\n"
+        descriptors = Path(f"/proc/{process.pid}/fd")
+        pipes = [name for name in descriptors.iterdir() if os.readlink(name).startswith("pipe:")]
+    assert len(pipes) < 300, f"{len(pipes)} pipes held"
