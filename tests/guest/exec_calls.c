@@ -147,7 +147,7 @@ CASE(scripts)
     run("./spaces", argv, env);
     script("no-newline", "#!%s --args", guest_program);
     run("./no-newline", argv, env);
-    make_file("empty-line", "#!\n", 0755), make_file("blank", "#!   \n", 0755), make_file("absent", "#!/nonexistent/interpreter\n", 0755);
+    make_file("empty-line", "#!\n", 0755), make_file("blank", "#!   \n", 0755), make_file("absent", "#!/no-such-place/interpreter\n", 0755);
     run("./empty-line", argv, env), run("./blank", argv, env), run("./absent", argv, env);
     make_file("directory", "#!/\n", 0755);
     run("./directory", argv, env);
@@ -239,7 +239,7 @@ CASE(what_survives)
     signal(SIGUSR2, SIG_IGN), signal(SIGINT, handler);
     MUST(raise(SIGUSR1));
     prctl(PR_SET_NAME, "renamed");
-    umask(0123);
+    umask(0026);
     MUST(mkdir("inner", 0777)), MUST(chdir("inner"));
     run(guest_program, argv, no_env);
 }

@@ -77,7 +77,7 @@ CASE(vfork_suspends_the_parent)
     wait_for("exec", child);
     child = vfork();
     if (child == 0) {
-        execl("/nonexistent/program", "x", NULL);
+        execl("/no-such-place/program", "x", NULL);
         _exit(127);
     }
     wait_for("failed exec", child);
@@ -92,7 +92,7 @@ CASE(spawn)
     int result = posix_spawn(&child, guest_program, NULL, NULL, argv, env);
     wait_for("child", child);
     say("posix_spawn %d", result);
-    SHOW(posix_spawn(&child, "/nonexistent", NULL, NULL, argv, env));
+    SHOW(posix_spawn(&child, "/no-such-place", NULL, NULL, argv, env));
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 1, "output", O_CREAT | O_WRONLY, 0644);
     posix_spawnattr_init(&attributes);

@@ -121,7 +121,7 @@ def test_a_writable_grant_is_written_and_nothing_beside_it(comparer: Comparer, i
         (("/bin/sh", "-c", "kill -SEGV $$"), 139),
         (("/etc/passwd",), 126),
         (("/etc",), 126),
-        (("/nonexistent/program",), 127),
+        (("/no-such-place/program",), 127),
         (("nosuchprogram",), 127),
     ],
     ids=str,
