@@ -32,6 +32,20 @@ FORWARD = Forward()
 
 
 @record
+class Translated:
+    """Let the host kernel execute a TRACE-routed call with a socket address of the library OS's, or have its result translated.
+
+    ``address``: (index of the argument that points to a socket address, whose size is the next argument; the address in its place). The
+    guest's registers are as it set them when the call returns, also to a signal handler.
+    ``done``: told the raw result (a negative errno or restart code on failure) before the guest goes on; must not raise.
+    The replacement lies in guest memory while the kernel copies it: it must carry no authority either.
+    """
+
+    address: tuple[int, bytes] | None = None
+    done: Callable[[int], None] | None = None
+
+
+@record
 class Install:
     """The call's result is a new guest descriptor (the lowest free number) that refers to ``stream``.
 
@@ -120,5 +134,5 @@ class Exec:
     """Address in guest memory of a NUL byte (the end of the path string): an empty path for execveat."""
 
 
-Outcome = int | None | Forward | Install | Exec
+Outcome = int | None | Forward | Translated | Install | Exec
 Blocking = Generator[Wait, int | None, Outcome]

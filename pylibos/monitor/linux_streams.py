@@ -14,6 +14,7 @@ from __future__ import annotations
 import fcntl
 import functools
 import os
+import resource
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +32,7 @@ EBADF: Final = 9
 EACCES: Final = 13
 EINVAL: Final = 22
 EISDIR: Final = 21
+ENOSPC: Final = 28
 ENOTDIR: Final = 20
 EPERM: Final = 1
 ENXIO: Final = 6
@@ -83,6 +85,7 @@ _CREATE_FLAGS: Final = {
     int(Create.APPEND): os.O_APPEND,
     int(Create.NONBLOCK): os.O_NONBLOCK,
 }
+_RESERVE: Final = 512
 _SOCKET_KINDS: Final = {b"stream": 1, b"dgram": 2, b"seqpacket": 5}
 _DEVICES: Final = {b"null", b"zero", b"full", b"random", b"urandom"}
 
@@ -123,6 +126,13 @@ class _Origin:
 _OWN: Final = _Origin()
 _FIXED: Final = _Origin(changeable=False)
 """Devices and the person's own standard streams: never chmod-ed, never opened for more than they were."""
+
+
+@functools.cache
+def _own_limit() -> int:
+    """Descriptors of ours below this number may hold content of guests; the rest is kept for opens that last one call."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return max(soft - _RESERVE, soft // 2)
 
 
 @functools.cache
@@ -233,6 +243,9 @@ class LinuxStreams:
                 raise
             self._memory_flags &= ~_MFD_EXEC  # Linux before 6.3
             descriptor = os.memfd_create(label, self._memory_flags | sealing)  # type: ignore[arg-type]
+        if descriptor >= _own_limit():
+            os.close(descriptor)
+            raise HostError(ENOSPC, "too many files in memory")
         self._streams[descriptor] = _OWN
         return HostStream(descriptor)
 

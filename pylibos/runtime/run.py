@@ -13,6 +13,7 @@ import select
 import signal
 import struct
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from pylibos.abi.plan import PASSAGE, pack_init_block
@@ -37,6 +38,7 @@ NEW_LISTENER: Final = 8
 WAIT_KILLABLE_RECV: Final = 32
 LISTENER_TAG: Final = 1 << 32
 """Tag of the control socket among the watched streams, whose tags are descriptor numbers."""
+_OOM_SCORE: Final = 500
 _FATAL_REQUESTS: Final = 2
 """How often a person must press Ctrl-C for the sandbox to be killed instead of asked."""
 
@@ -80,11 +82,18 @@ class Run:
 
             self._supervisor_class = tracing_supervisor()
 
+    def _volunteer(self) -> None:
+        """The guests' files in memory are ours to hold: after the guests, the kernel's out-of-memory killer should take us."""
+        with suppress(OSError), open("/proc/self/oom_score_adj", "r+") as file:
+            if int(file.read()) < _OOM_SCORE:
+                file.write(str(_OOM_SCORE))
+
     def execute(self) -> ExitStatus:
         """Run the program to its end."""
         config = self.config
         composition = self.composition
         path = find_program(composition, config)
+        self._volunteer()
         bpf = load_filter(config.engine)
         flags = 0 if self.traced else NEW_LISTENER | WAIT_KILLABLE_RECV
         environment = [name + b"=" + value for name, value in config.environment.items()]

@@ -13,11 +13,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from pylibos.emulation.dispatch import dispatch, internal_fault
-from pylibos.emulation.outcome import Exec, Forward, Install
+from pylibos.emulation.outcome import Exec, Forward, Install, Translated
 from pylibos.monitor.host_abi import HostError
 from pylibos.runtime.blocking import BlockingCalls
 from pylibos.runtime.image import ImageLoader
 from pylibos.runtime.task import NOT_READY, NotReady, Stage, Task
+from pylibos.runtime.translated import TranslatedCalls
 from pylibos.tracer import tracer as events
 from pylibos.tracer.native import lib
 from pylibos.tracer.tracer import TracerError
@@ -50,6 +51,10 @@ _EARLY_MAX: Final = 64
 EAGAIN: Final = 11
 CLONE_THREAD: Final = 0x10000
 _ENTRY_AND_EXIT: Final = 2
+CLOCK_MONOTONIC: Final = 1
+CREATOR_UNKNOWN: Final = 0
+ANNOUNCEMENT_PATIENCE_NS: Final = 20_000_000
+"""How long a new task may stand unannounced before its creator is looked for: a loaded host delivers both events within a few ms."""
 ENOSYS: Final = 38
 
 
@@ -94,6 +99,7 @@ class Supervisor:
         """Wait status of tasks that ended before their creation was reported."""
         self._images = ImageLoader(self, loader)
         self._blocking = BlockingCalls(self)
+        self._translated = TranslatedCalls(tracer)
         self._handlers: dict[int, Callable[[Fields], None]] = {
             events.NOTIFIED: self._notified,
             events.TRACED: self._traced,
@@ -179,6 +185,8 @@ class Supervisor:
             self.tracer.reply(call_id, outcome)
         elif isinstance(outcome, Forward):
             self.tracer.reply_continue(call_id)
+        elif isinstance(outcome, Translated):
+            self.tracer.reply(call_id, -ENOSYS)  # only a traced call has a return that can be seen
         elif isinstance(outcome, Install):
             self._install_reply(call_id, outcome)
         elif isinstance(outcome, Exec):
@@ -271,6 +279,8 @@ class Supervisor:
                 self.answer_at_exit(tid, moved, outcome)
         elif isinstance(outcome, Forward):
             self.tracer.resume(tid)
+        elif isinstance(outcome, Translated):
+            self._translated.begin(tid, task, outcome)
         elif isinstance(outcome, (Install, Exec)):
             if not self.only_traced:
                 self.keep_ready(task, outcome)
@@ -324,6 +334,8 @@ class Supervisor:
             self._interrupted(tid, task, value)
         elif detail == events.EVENT_SYSCALL and task is not None and task.stage is Stage.EXEC_RUNNING:
             self._images.failed(tid, task)
+        elif detail == events.EVENT_SYSCALL and task is not None and task.stage is Stage.TRANSLATED:
+            self._translated.returned(tid, task)
         else:
             self.tracer.resume(tid)
 
@@ -374,12 +386,25 @@ class Supervisor:
             self.kill(child)
 
     def _hold(self, tid: int) -> None:
-        """A task that nobody has announced: its creator's event follows, unless the creator is dead."""
+        """A task that nobody has announced: its creator's event follows, nearly always as the very next one.
+
+        Whether the creator still lives costs a read of /proc, so it is asked only when the event is late.
+        """
         self._ended_early.pop(tid, None)
+        self._held[tid] = CREATOR_UNKNOWN
+        now = self.executive.host.clock_read(CLOCK_MONOTONIC)
+        self.waits.timers.add(now + ANNOUNCEMENT_PATIENCE_NS, lambda: self._unannounced(tid))
+        self.arm_timer()
+
+    def _unannounced(self, tid: int) -> None:
+        """Time to look for the creator of a held task; a dead one will not announce it."""
+        if self._held.get(tid) != CREATOR_UNKNOWN:
+            return
         group, parent = _relatives(tid)
         creator = parent if group == tid else group
         process = self.executive.processes.process_by_host(creator)
         if (process is None or process.is_zombie) and not (creator == self.init_pid and self.main is None):
+            del self._held[tid]
             self.kill(tid)
         else:
             self._held[tid] = creator

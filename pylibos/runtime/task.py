@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pylibos.emulation.dispatch import Answer
     from pylibos.emulation.object_manager.waits import PendingWait
-    from pylibos.emulation.outcome import Blocking, Exec
+    from pylibos.emulation.outcome import Blocking, Exec, Translated
     from pylibos.emulation.process.thread import Thread
 
 
@@ -26,13 +26,28 @@ class Stage(enum.Enum):
     PARK_ENTERING = "blocked: about to call pause"
     PARKED = "blocked: asleep in pause, takes signals"
     WAKING = "blocked: asked to stop because the wait is over"
+    TRANSLATED = "in a forwarded call whose return must be seen"
     REISSUE = "about to make its call again; the answer is ready"
 
 
 class Task:
     """One traced host task."""
 
-    __slots__ = ("blocking", "call", "descriptors", "exec", "mask", "number", "pending", "ready", "ready_call", "saved", "stage", "thread")
+    __slots__ = (
+        "blocking",
+        "call",
+        "descriptors",
+        "exec",
+        "mask",
+        "number",
+        "pending",
+        "ready",
+        "ready_call",
+        "saved",
+        "stage",
+        "thread",
+        "translated",
+    )
 
     def __init__(self, thread: Thread) -> None:
         self.thread = thread
@@ -42,6 +57,7 @@ class Task:
         self.number = 0
         self.saved: list[int] | None = None
         self.exec: Exec | None = None
+        self.translated: Translated | None = None
         self.descriptors: tuple[int, ...] = ()
         self.blocking: Blocking | None = None
         self.pending: PendingWait | None = None

@@ -37,8 +37,14 @@ if TYPE_CHECKING:
     from pylibos.emulation.process.thread import Thread
     from pylibos.monitor.host_abi import HostABI, HostStream, StreamAttributes
 
-INODE_LIMIT: Final = 1 << 20
-"""Inodes one volume may make: about 500 MB of Python objects at the very worst."""
+INODE_LIMIT: Final = 1 << 17
+"""Inodes one volume may make: about 150 MB of Python objects at the very worst."""
+
+TEXT_LIMIT: Final = 32 << 20
+"""Bytes of link targets and attributes one volume keeps in Python."""
+
+XATTR_TOTAL_MAX: Final = 1 << 16
+"""Bytes of names and values of one inode's attributes; what a file system with one block for them gives."""
 
 READ: Final = Access.READ
 PLAIN: Final = Create.OPEN
@@ -59,6 +65,7 @@ class MemVolume(Volume):
         super().__init__(host, device, source=source)
         self.registry = registry
         self.inode_count = 0
+        self.text_size = 0
         self.size_limit = 0
         self.root: Inode = MemDirectory(self, self.new_number(), mode, uid, gid)
         self.root.pinned = True
@@ -68,7 +75,6 @@ class MemVolume(Volume):
         """An inode without a name, stamped now. Raises ENOSPC."""
         if self.inode_count >= INODE_LIMIT:
             raise SyscallError(Errno.ENOSPC)
-        self.inode_count += 1
         kind = mode & S_IFMT
         number = self.new_number()
         inode: Inode
@@ -77,13 +83,21 @@ class MemVolume(Volume):
         elif kind == S_IFDIR:
             inode = self.new_directory(number, mode, uid, gid)
         elif kind == S_IFLNK:
+            self.charge(len(target))
             inode = MemSymlink(self, number, uid, gid, target)
         else:
             inode = MemSpecial(self, number, mode, uid, gid)
             inode.rdev = rdev
+        self.inode_count += 1
         inode.pinned = True
         stamp_new(inode)
         return inode
+
+    def charge(self, size: int) -> None:
+        """Account bytes of text kept (negative: given up). Raises ENOSPC."""
+        if size > 0 and self.text_size + size > TEXT_LIMIT:
+            raise SyscallError(Errno.ENOSPC)
+        self.text_size += size
 
     def new_file(self, number: int, mode: int, uid: int, gid: int) -> MemFile:
         """A regular file of this volume's class."""
@@ -96,6 +110,15 @@ class MemVolume(Volume):
     def released(self, inode: Inode) -> None:
         """The inode lost its last name."""
         self.inode_count -= 1
+        self.released_text(inode)
+
+    def released_text(self, inode: Inode) -> None:
+        """Give up what a nameless inode of ours was charged for. Its attributes may live on in a descriptor: they are few then."""
+        size = len(inode.target) if isinstance(inode, MemSymlink) else 0
+        if isinstance(inode, (Attributed, MemDirectory)) and inode.charged:
+            size += inode.charged
+            inode.charged = 0
+        self.text_size -= size
 
     def statfs_record(self) -> bytes:
         flags = (1 if self.read_only else 0) | 0x20
@@ -112,11 +135,13 @@ def stamp_new(inode: Inode) -> None:
 class Attributed(Inode):
     """An inode with extended attributes kept in Python."""
 
-    __slots__ = ("xattrs",)
+    __slots__ = ("charged", "xattrs")
 
     def __init__(self, volume: Volume, number: int, mode: int, uid: int, gid: int) -> None:
         super().__init__(volume, number, mode, uid, gid)
         self.xattrs: dict[bytes, bytes] | None = None
+        self.charged = 0
+        """Bytes of attributes the volume has accounted for this inode."""
 
     def load_xattrs(self) -> dict[bytes, bytes]:
         """The dictionary of attributes, made on first use."""
@@ -143,11 +168,20 @@ class Attributed(Inode):
         if value is None:
             del xattrs[name]
         else:
-            if sum(len(key) + 1 for key in xattrs) + len(name) + 1 > XATTR_LIST_MAX:
+            used = sum(len(key) + len(text) for key, text in xattrs.items() if key != name) + len(name) + len(value)
+            if sum(len(key) + 1 for key in xattrs) + len(name) + 1 > XATTR_LIST_MAX or used > XATTR_TOTAL_MAX + len(name):
                 raise SyscallError(Errno.ENOSPC)
+            self._charge(used)
             xattrs[name] = value
         self.ctime = self.volume.now()
         self.modified()
+
+
+    def _charge(self, used: int) -> None:
+        volume = self.volume
+        if isinstance(volume, MemVolume):
+            volume.charge(used - self.charged)
+            self.charged = used
 
 
 class MemSpecial(Attributed):
@@ -288,7 +322,7 @@ class MemFile(Attributed):
 class MemDirectory(Directory):
     """A directory whose names are all in ``entries``."""
 
-    __slots__ = ("xattrs",)
+    __slots__ = ("charged", "xattrs")
 
     name_size = 20
     """What a name adds to st_size: Linux's tmpfs says 20 (BOGO_DIRENT_SIZE)."""
@@ -296,8 +330,10 @@ class MemDirectory(Directory):
     def __init__(self, volume: MemVolume, number: int, mode: int, uid: int, gid: int) -> None:
         super().__init__(volume, number, mode, uid, gid)
         self.xattrs: dict[bytes, bytes] | None = None
+        self.charged = 0
 
     load_xattrs = Attributed.load_xattrs
+    _charge = Attributed._charge
     xattr_names = Attributed.xattr_names
     xattr_get = Attributed.xattr_get
     xattr_set = Attributed.xattr_set

@@ -118,6 +118,7 @@ class CowVolume(MemVolume):
     def released(self, inode: Inode) -> None:
         if inode.number > 1 << 33:
             self.inode_count -= 1
+            self.released_text(inode)
         self.kept.discard(inode)
 
     def trim(self) -> None:

@@ -248,9 +248,16 @@ def sys_ftruncate(thread: Thread, fd: Fd, length: Offset) -> Forward:
     return FORWARD
 
 
+FALLOC_FL_PUNCH_HOLE: Final = 2
+_ALLOCATION_MAX: Final = 8 << 30
+"""Bytes: the size memory volumes report. The host would try to fill its memory with more."""
+
+
 @syscall("fallocate", number=285)
 def sys_fallocate(thread: Thread, fd: Fd, mode: Int, offset: Offset, length: Offset) -> Forward:
-    """fallocate(2): native, on the content the descriptor already gives write access to."""
+    """fallocate(2): native, on the content the descriptor already gives write access to. Raises ENOSPC for more than a volume has."""
+    if length > _ALLOCATION_MAX and not mode & FALLOC_FL_PUNCH_HOLE:
+        raise SyscallError(Errno.ENOSPC)
     return FORWARD
 
 
