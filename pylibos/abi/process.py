@@ -118,6 +118,9 @@ PERSONALITY_KNOWN: Final = PER_LINUX32 | UNAME26 | ADDR_NO_RANDOMIZE
 PERSONALITY_QUERY: Final = 0xFFFFFFFF
 
 # -- resources --------------------------------------------------------------------------------------------------------
+PIDFD_NONBLOCK: Final = 0o4000
+PIDFD_THREAD: Final = 0o200
+
 RLIMIT_COUNT: Final = 16
 RLIM_INFINITY: Final = 0xFFFFFFFFFFFFFFFF
 RLIMIT_FSIZE: Final = 1

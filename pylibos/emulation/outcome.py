@@ -33,16 +33,18 @@ FORWARD = Forward()
 
 @record
 class Translated:
-    """Let the host kernel execute a TRACE-routed call with a socket address of the library OS's, or have its result translated.
+    """Let the host kernel execute a TRACE-routed call with arguments of the library OS's, or have its result translated.
 
     ``address``: (index of the argument that points to a socket address, whose size is the next argument; the address in its place). The
     guest's registers are as it set them when the call returns, also to a signal handler.
+    ``arguments``: (index, value) of further arguments that are plain numbers.
     ``done``: told the raw result (a negative errno or restart code on failure) before the guest goes on; must not raise.
     The replacement lies in guest memory while the kernel copies it: it must carry no authority either.
     """
 
     address: tuple[int, bytes] | None = None
     done: Callable[[int], None] | None = None
+    arguments: Sequence[tuple[int, int]] = ()
 
 
 @record

@@ -99,7 +99,7 @@ class Supervisor:
         """Wait status of tasks that ended before their creation was reported."""
         self._images = ImageLoader(self, loader)
         self._blocking = BlockingCalls(self)
-        self._translated = TranslatedCalls(tracer)
+        self._translated = TranslatedCalls(tracer, self.tasks)
         self._handlers: dict[int, Callable[[Fields], None]] = {
             events.NOTIFIED: self._notified,
             events.TRACED: self._traced,

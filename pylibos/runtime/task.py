@@ -44,6 +44,7 @@ class Task:
         "ready",
         "ready_call",
         "saved",
+        "slot",
         "stage",
         "thread",
         "translated",
@@ -57,6 +58,8 @@ class Task:
         self.number = 0
         self.saved: list[int] | None = None
         self.exec: Exec | None = None
+        self.slot = 0
+        """Which slot for an address of ours the call reads, while it is TRANSLATED."""
         self.translated: Translated | None = None
         self.descriptors: tuple[int, ...] = ()
         self.blocking: Blocking | None = None

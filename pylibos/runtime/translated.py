@@ -2,8 +2,9 @@
 
 The address is written to a slot in the task's loader page and the two argument registers are pointed at it. The call then runs natively,
 however long it waits; at its return (which comes before any signal is taken, so a call made again passes here again) the registers
-get their values back and the handler hears the result. Several threads may be in such calls: the slots take turns, and a slot must
-only stay as it is until the kernel has copied it at the very start of the call. Whatever a guest writes there, it could have passed itself.
+get their values back and the handler hears the result. A slot belongs to one thread of a process until its call returns, because the
+kernel copies it at a moment we do not see (a resumed thread may not run for long). When all are taken, by calls that wait, one of those
+is shared: they have been copied. Whatever a guest writes there, it could have passed itself.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pylibos.runtime.task import Stage
 from pylibos.tracer import tracer as events
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pylibos.emulation.outcome import Translated
     from pylibos.runtime.task import Task
     from pylibos.tracer.tracer import Tracer
@@ -32,29 +35,33 @@ EFAULT: Final = 14
 class TranslatedCalls:
     """Carries out Translated outcomes of traced calls."""
 
-    def __init__(self, tracer: Tracer) -> None:
+    def __init__(self, tracer: Tracer, tasks: Mapping[int, Task]) -> None:
         self._tracer = tracer
-        self._next_slot = 0
+        self._tasks = tasks
 
     def begin(self, tid: int, task: Task, outcome: Translated) -> None:
         """The task is at the RET_TRACE stop of the call."""
-        if outcome.address is not None:
+        registers: list[int] | None = None
+        if outcome.address is not None or outcome.arguments:
             registers = self._tracer.registers(tid)
             if registers is None:
                 return
-            saved = list(registers)
+            task.saved = list(registers)
+            for index, value in outcome.arguments:
+                registers[_ARGUMENTS[index]] = value
+        if outcome.address is not None and registers is not None:
             index, data = outcome.address
             assert len(data) <= _SLOT_SIZE
-            slot = SCRATCH_ADDRESS + _FIRST_SLOT + self._next_slot * _SLOT_SIZE
-            self._next_slot = (self._next_slot + 1) % _SLOTS
+            task.slot = self._free_slot(task)
+            slot = SCRATCH_ADDRESS + _FIRST_SLOT + task.slot * _SLOT_SIZE
             try:
                 TaskMemory(tid).write(slot, data)
             except SyscallError:
                 self._tracer.answer(tid, -EFAULT)
                 return
-            task.saved = saved
             registers[_ARGUMENTS[index]] = slot
             registers[_ARGUMENTS[index + 1]] = len(data)
+        if registers is not None:
             self._tracer.set_registers(tid, registers)
         task.translated = outcome
         task.stage = Stage.TRANSLATED
@@ -69,11 +76,18 @@ class TranslatedCalls:
             return
         result = registers[events.RAX]
         saved, task.saved = task.saved, None
-        if outcome.address is not None and saved is not None:
-            index = outcome.address[0]
-            for argument in _ARGUMENTS[index : index + 2]:
+        if saved is not None:
+            for argument in _ARGUMENTS:
                 registers[argument] = saved[argument]
             self._tracer.set_registers(tid, registers)
         if outcome.done is not None:
             outcome.done(result - (1 << 64) if result & _SIGN else result)
         self._tracer.resume(tid)
+
+    def _free_slot(self, task: Task) -> int:
+        taken = {
+            other.slot
+            for thread in task.thread.process.threads.values()
+            if (other := self._tasks.get(thread.host_tid)) is not None and other is not task and other.stage is Stage.TRANSLATED
+        }
+        return next((slot for slot in range(_SLOTS) if slot not in taken), _SLOTS - 1)

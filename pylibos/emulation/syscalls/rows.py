@@ -51,6 +51,8 @@ CLONE_FORBIDDEN: Final = (
 )
 CLONE_DIRECT: Final = all_of(ArgumentCheck(0, 0, CLONE_FORBIDDEN))
 
+RECVFROM_DIRECT: Final = all_of(ArgumentCheck(4, 0))
+"""Nobody asks who sent it."""
 SENDTO_DIRECT: Final = all_of(ArgumentCheck(4, 0))
 """No address: the peer was decided when the socket was connected."""
 
@@ -102,7 +104,6 @@ _DIRECT: Final[tuple[Direct, ...]] = (
     ("sigaltstack", "own memory"),
     ("restart_syscall", "continues a call already let through"),
     ("getrandom", "bytes of the host's generator"),
-    ("recvfrom", "on a connected or bound socket policy has granted"),
     ("recvmsg", "on a socket policy has granted; received descriptors were a guest's or ours to give"),
     ("rt_sigsuspend", "waits for own signals"),
     ("clock_nanosleep", "waits for time"),
@@ -111,6 +112,7 @@ _DIRECT: Final[tuple[Direct, ...]] = (
 _DIRECT_CHECKED: Final[tuple[tuple[str, str, Alternatives, Route, Errno], ...]] = (
     ("fcntl", "commands on the descriptor itself; others are emulated", FCNTL_DIRECT, Route.NOTIFY, Errno.EINVAL),
     ("sendto", "without an address; with one the peer is checked", SENDTO_DIRECT, Route.TRACE, Errno.EACCES),
+    ("recvfrom", "without an address; with one the sender's name may have to be a guest's", RECVFROM_DIRECT, Route.TRACE, Errno.EACCES),
     ("clone", "no name space, tracing, re-parenting or pidfd flags", CLONE_DIRECT, Route.REFUSED, Errno.EPERM),
     ("arch_prctl", "the thread pointer; no CPUID faulting, shadow stacks or LAM", ARCH_PRCTL_DIRECT, Route.TRACE, Errno.EINVAL),
 )

@@ -267,6 +267,4 @@ def sys_unshare(thread: Thread, flags: ULong) -> Forward | None:
 forwarded("getcpu", 309, route=Route.TRACE, why="writes two numbers of the caller's own processor")
 forwarded("membarrier", 324, route=Route.TRACE, why="registers only; reaches the caller's own threads or only delays others")
 refused("kcmp", 312, Errno.ENOSYS, why="compares kernel objects the library OS does not own; programs fall back to fstat")
-refused("pidfd_open", 434, Errno.ENOSYS, why="process descriptors are not emulated yet; programs fall back to pids")
-refused("pidfd_send_signal", 424, Errno.ENOSYS, why="process descriptors are not emulated yet")
 refused("pidfd_getfd", 438, Errno.EPERM, why="would take descriptors out of another process")

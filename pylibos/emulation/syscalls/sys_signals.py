@@ -15,11 +15,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from pylibos.abi import process as c
 from pylibos.abi.errno import Errno
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.outcome import FORWARD, Forward
 from pylibos.emulation.signals.targets import everyone, group_targets, may_signal, valid_signal
-from pylibos.emulation.syscalls.params import Address, Int
+from pylibos.emulation.syscalls.params import Address, Fd, Int, UInt
 from pylibos.emulation.syscalls.sys_time import check_clock
 from pylibos.emulation.syscalls.table import Route, Support, forwarded, syscall
 from pylibos.monitor.host_abi import HostError
@@ -159,3 +160,43 @@ forwarded("timerfd_settime", 286, route=Route.TRACE, why=_DESCRIPTOR)
 forwarded("timerfd_gettime", 287, route=Route.TRACE, why=_DESCRIPTOR)
 forwarded("signalfd", 282, route=Route.TRACE, why=_DESCRIPTOR)
 forwarded("signalfd4", 289, route=Route.TRACE, why=_DESCRIPTOR)
+
+
+# -- process descriptors -------------------------------------------------------------------------------------------------
+@syscall("pidfd_open", number=434, route=Route.NOTIFY, support=Support.FULL)
+def sys_pidfd_open(thread: Thread, pid: Int, flags: UInt) -> Forward:
+    """pidfd_open(2): the host's descriptor of a guest; poll and waitid take it natively. Compare Linux kernel/pid.c.
+
+    Its number cannot come to mean another process within the call (see the module). Raises: EINVAL; ESRCH nobody in the sandbox.
+    """
+    if pid <= 0 or flags & ~(c.PIDFD_NONBLOCK | c.PIDFD_THREAD):
+        raise SyscallError(Errno.EINVAL)
+    table = thread.executive.processes
+    target = table.process_of_task(pid)
+    if target is None or not table.exists(target):
+        raise SyscallError(Errno.ESRCH)
+    return FORWARD
+
+
+@syscall(
+    "pidfd_send_signal",
+    number=424,
+    route=Route.TRACE,
+    support=Support.PARTIAL,
+    note="EPERM unless the caller may signal every guest; ENOSYS without a PID name space",
+)
+def sys_pidfd_send_signal(thread: Thread, fd: Fd, signal: Int, info: Address, flags: UInt) -> Forward:
+    """pidfd_send_signal(2). Compare Linux kernel/signal.c.
+
+    Whom the descriptor means only the host knows: a guest, or (received in a message) a process outside, which the host refuses
+    because it is not in the caller's PID name space. So permission must hold for every guest. Raises: EPERM, EINVAL, ENOSYS.
+    """
+    executive = thread.executive
+    if not executive.private_pids:
+        raise SyscallError(Errno.ENOSYS)
+    if not valid_signal(signal):
+        raise SyscallError(Errno.EINVAL)
+    sender = thread.process
+    if not all(may_signal(sender, target, signal) for target in executive.processes.live()):
+        raise SyscallError(Errno.EPERM)
+    return FORWARD

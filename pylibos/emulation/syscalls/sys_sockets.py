@@ -12,7 +12,8 @@ The socket objects are the host's. What makes this safe without copying every me
   gets an abstract name in their place (net/unix.py).
 
 Not yet: outside isolation AF_UNIX servers with a path name (bind is EACCES), and datagram pairs notice a closed peer; everywhere a path
-in sendmsg (ENOENT), and the path of a bound sender in recvfrom and recvmsg (they show the host's name, to which sendto answers).
+in sendmsg (ENOENT), and the path of a bound sender in recvmsg (it shows the host's name, to which sendto
+answers); SCM_CREDENTIALS show host ids.
 
 Source: Linux 6.18 net/socket.c, net/unix/af_unix.c; unix(7), ip(7).
 """
@@ -31,13 +32,15 @@ from pylibos.emulation.fs.permission import permitted
 from pylibos.emulation.net.addresses import SocketAddress, read_address
 from pylibos.emulation.net.unix import NAME_SIZE, UnixNames
 from pylibos.emulation.outcome import FORWARD, Forward, Translated
-from pylibos.emulation.syscalls.params import Address, Fd, Int, OutPtr, Size
+from pylibos.emulation.syscalls.params import Address, Fd, Int, Size
 from pylibos.emulation.syscalls.table import Route, Support, fallback, forwarded, syscall
-from pylibos.monitor.host_abi import Create, HostError
+from pylibos.monitor.host_abi import HostError
 
 if TYPE_CHECKING:
     from pylibos.emulation.process.thread import Thread
 
+_CREDENTIALS: Final = struct.Struct("<iII")
+"""struct ucred: pid, uid, gid."""
 _S_IFSOCK: Final = 0o140000
 _S_IFMT: Final = 0o170000
 _WRITE: Final = 2
@@ -86,41 +89,31 @@ def sys_socket(thread: Thread, domain: Int, kind: Int, protocol: Int) -> Forward
     raise SyscallError(Errno.EAFNOSUPPORT)
 
 
-_PAIRS: Final = {c.SOCK_STREAM: b"unix:stream", c.SOCK_DGRAM: b"unix:dgram", c.SOCK_RAW: b"unix:dgram", c.SOCK_SEQPACKET: b"unix:seqpacket"}
+_PAIR_TYPES: Final = frozenset((c.SOCK_STREAM, c.SOCK_DGRAM, c.SOCK_RAW, c.SOCK_SEQPACKET))
 
 
 @syscall(
     "socketpair",
     number=53,
-    route=Route.NOTIFY,
+    route=Route.TRACE,
     support=Support.PARTIAL,
-    note="a datagram pair is made of SOCK_SEQPACKET sockets unless the sandbox is isolated; SO_PEERCRED shows the supervisor",
+    note="a datagram pair is made of SOCK_SEQPACKET sockets unless the sandbox is isolated",
 )
-def sys_socketpair(thread: Thread, domain: Int, kind: Int, protocol: Int, pair: OutPtr[bytes]) -> None:
-    """socketpair(2): made by the host, installed here, because a datagram pair may have to be of another type.
+def sys_socketpair(thread: Thread, domain: Int, kind: Int, protocol: Int, pair: Address) -> Forward | Translated:
+    """socketpair(2): the host's, but outside isolation a datagram pair of another type (the type is in a register).
 
-    Compare Linux net/socket.c:__sys_socketpair(). Raises: EAFNOSUPPORT; EOPNOTSUPP internet; ESOCKTNOSUPPORT; EPROTONOSUPPORT;
-    EINVAL; EFAULT; EMFILE (the first descriptor then stays open).
+    Compare Linux net/socket.c:__sys_socketpair(). Raises: EAFNOSUPPORT; EOPNOTSUPP internet; ESOCKTNOSUPPORT; EPROTONOSUPPORT; EINVAL.
     """
     base = _socket_type(kind)
     if domain != c.AF_UNIX:
         raise SyscallError(Errno.EOPNOTSUPP if domain in (c.AF_INET, c.AF_INET6) else Errno.EAFNOSUPPORT)
-    uri = _PAIRS.get(base)
-    if uri is None:
+    if base not in _PAIR_TYPES:
         raise SyscallError(Errno.ESOCKTNOSUPPORT)
     if protocol not in (0, c.AF_UNIX):
         raise SyscallError(Errno.EPROTONOSUPPORT)
-    if uri == b"unix:dgram" and not _isolated(thread):
-        uri = b"unix:seqpacket"
-    host = thread.executive.host
-    pair.write(bytes(8))  # a bad pointer fails before descriptors exist
-    streams = host.stream_open_pair(uri, Create.NONBLOCK if kind & c.SOCK_NONBLOCK else Create.OPEN)
-    try:
-        numbers = [host.descriptor_install(thread.host_tid, stream, bool(kind & c.SOCK_CLOEXEC)) for stream in streams]
-    finally:
-        for stream in streams:
-            host.stream_close(stream)
-    pair.write(struct.pack("<2i", *numbers))
+    if base in (c.SOCK_DGRAM, c.SOCK_RAW) and not _isolated(thread):
+        return Translated(arguments=((1, kind & ~c.SOCK_TYPE_MASK | c.SOCK_SEQPACKET),))
+    return FORWARD
 
 
 # -- names of sockets -------------------------------------------------------------------------------------------------------
@@ -268,6 +261,12 @@ def sys_accept4(thread: Thread, fd: Int, address: Address, size: Address, flags:
     return _showing_paths(thread, address, size)
 
 
+@fallback("recvfrom", number=45)
+def sys_recvfrom(thread: Thread, fd: Fd, data: Address, room: Size, flags: Int, address: Address, size: Address) -> Forward | Translated:
+    """recvfrom(2) that asks for the sender's name (without it is native): as getsockname."""
+    return _showing_paths(thread, address, size)
+
+
 # -- options ----------------------------------------------------------------------------------------------------------------
 @syscall("setsockopt", number=54, route=Route.TRACE, support=Support.PARTIAL, note="levels SOCKET, IP, IPV6, TCP, UDP, ICMPV6, NETLINK")
 def sys_setsockopt(thread: Thread, fd: Fd, level: Int, option: Int, value: Address, size: Int) -> Forward:
@@ -277,12 +276,26 @@ def sys_setsockopt(thread: Thread, fd: Fd, level: Int, option: Int, value: Addre
     return FORWARD
 
 
-@syscall("getsockopt", number=55, route=Route.TRACE, support=Support.PARTIAL, note="as setsockopt; SO_PEERCRED shows host ids")
-def sys_getsockopt(thread: Thread, fd: Fd, level: Int, option: Int, value: Address, size: Address) -> Forward:
+@syscall("getsockopt", number=55, route=Route.TRACE, support=Support.PARTIAL, note="as setsockopt; SO_PEERGROUPS shows host ids")
+def sys_getsockopt(thread: Thread, fd: Fd, level: Int, option: Int, value: Address, size: Address) -> Forward | Translated:
     """getsockopt(2): forwarded for levels that concern the socket itself. Raises: ENOPROTOOPT another level, SO_PEERPIDFD."""
     if level not in c.SOCKET_LEVELS or (level == c.SOL_SOCKET and option == c.SO_PEERPIDFD):
         raise SyscallError(Errno.ENOPROTOOPT)
+    if level == c.SOL_SOCKET and option == c.SO_PEERCRED:
+        return Translated(None, lambda result: _show_guest_ids(thread, value, size, result))
     return FORWARD
+
+
+def _show_guest_ids(thread: Thread, value: int, size: int, result: int) -> None:
+    """The host's struct ucred has the right process and the host's ids: write what the guest believes (for a dead peer our own)."""
+    if result < 0:
+        return
+    with suppress(SyscallError):
+        if int.from_bytes(thread.memory.read(size, 4), "little") == _CREDENTIALS.size:
+            pid, _uid, _gid = _CREDENTIALS.unpack(thread.memory.read(value, _CREDENTIALS.size))
+            if pid > 0:
+                who = (thread.executive.processes.process_of_task(pid) or thread.process).credentials
+                thread.memory.write(value, _CREDENTIALS.pack(pid, who.euid, who.egid))
 
 
 _GRANTED: Final = "on a socket the guest could only get with policy's leave; no name in it can reach the host (module docstring)"

@@ -29,6 +29,27 @@ def test_kill_reaches_nobody_outside(pid: int) -> None:
     assert world.host.signals == []
 
 
+def test_process_descriptors_are_of_guests_only() -> None:
+    world = World(private_pids=True)
+    child = world.fork(world.root)
+    assert call(world.root, "pidfd_open", child.tid, 0) is FORWARD
+    assert call(world.root, "pidfd_open", child.tid, 0o4000) is FORWARD
+    assert call(world.root, "pidfd_open", 4242, 0) == -Errno.ESRCH
+    assert call(world.root, "pidfd_open", 0, 0) == -Errno.EINVAL
+    assert call(world.root, "pidfd_open", child.tid, 1) == -Errno.EINVAL
+
+
+def test_signals_by_descriptor_need_leave_for_everybody() -> None:
+    world = World(private_pids=True)
+    child = world.fork(world.root)
+    assert call(child, "pidfd_send_signal", 5, SIGTERM, 0, 0) is FORWARD
+    assert call(child, "pidfd_send_signal", 5, 65, 0, 0) == -Errno.EINVAL
+    child.process.credentials = Credentials(1000, 1000)
+    assert call(child, "pidfd_send_signal", 5, SIGTERM, 0, 0) == -Errno.EPERM
+    assert call(world.root, "pidfd_send_signal", 5, SIGTERM, 0, 0) is FORWARD
+    assert call(World().root, "pidfd_send_signal", 5, SIGTERM, 0, 0) == -Errno.ENOSYS
+
+
 def test_kill_with_a_bad_signal() -> None:
     world = World()
     assert call(world.root, "kill", 1, 65) == -Errno.EINVAL
