@@ -44,7 +44,7 @@ class World:
             files=files if files is not None else cast("Any", _NoFiles()),
             processes=self.table,
             registry=registry,
-            **cast("dict[str, Any]", executive),
+            **executive,
         )
         self._last = 1
         self._add_guest(1001)

@@ -31,6 +31,8 @@ def sleeper(prepare=lambda: None):
         os.read(go[0], 1)
         os._exit(0)
     os.read(ready[0], 1)
+    while open(f"/proc/{child}/syscall").read().split()[0] != "0":
+        os.sched_yield()
     release[child] = go[1]
     return child
 
