@@ -31,7 +31,7 @@ class _NoFiles:
 class World:
     """One sandbox whose first process has guest pid 1 and host pid 1001; later ones get 2/1002 and so on unless told."""
 
-    def __init__(self, *, uid: int = 0, files: Any = None, **executive: bool) -> None:
+    def __init__(self, *, uid: int = 0, files: Any = None, **executive: Any) -> None:
         self.host = FakeHost()
         self.memories: dict[int, FlatMemory] = {}
         self.table = ProcessTable(self._memory)
@@ -44,7 +44,7 @@ class World:
             files=files if files is not None else cast("Any", _NoFiles()),
             processes=self.table,
             registry=registry,
-            **cast("dict[str, Any]", executive),
+            **executive,
         )
         self._last = 1
         self._add_guest(1001)

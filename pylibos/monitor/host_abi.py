@@ -20,6 +20,7 @@ URIs (bytes, because Linux path names are bytes):
     guest:PID/FD        a new open of the pipe, terminal or memfd a guest descriptor (of host process PID) refers to; for the master of a
                         pseudo terminal: its slave; a regular file that has lost its name, as policy granted it by that. Never more than
                         the guest may have anyhow; ENXIO for sockets, EACCES for all else
+    watch:HANDLE/MASK   struct inotify_event records (IN_ACCESS, IN_MODIFY, IN_CLOSE_*) of the file behind an open stream; never waits
     console:0 console:1 console:2           the sandbox's standard streams
 
 Errors: every method raises HostError(errno) and nothing else; errno is the host's, unchanged. A policy refusal is

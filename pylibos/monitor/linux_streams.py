@@ -44,6 +44,9 @@ _MFD_EXEC: Final = 0x10
 """memfd_create: executable on purpose. Without it a kernel with vm.memfd_noexec=1 refuses to run a program the guest compiled."""
 
 _LABEL_LIMIT: Final = 200
+_WATCH_NAME: Final = 20
+_NATIVE_EVENTS: Final = 0x1B
+"""IN_ACCESS, IN_MODIFY, IN_CLOSE_WRITE, IN_CLOSE_NOWRITE."""
 _READ_LIMIT: Final = 0x7FFFF000
 """What one read(2) moves at most; a larger size would make Python allocate it first."""
 
@@ -160,6 +163,7 @@ class LinuxStreams:
             b"dev": self._open_device,
             b"console": self._open_console,
             b"guest": self._open_guest,
+            b"watch": self._open_watch,
         }
 
     # -- opening ---------------------------------------------------------------------------------------------------
@@ -285,6 +289,14 @@ class LinuxStreams:
         descriptor = reopen_guest(name, flags | _create_bits(create), self._console, allowed)
         path = b"" if access else pinned_path(descriptor)
         return self._register(descriptor, _Origin(path, installable=False) if path else _FIXED)
+
+    def _open_watch(self, name: bytes, _access: int, _create: int, _mode: int) -> HostStream:
+        handle, _, mask = name.partition(b"/")
+        if not (handle.isdigit() and mask.isdigit()) or len(name) > _WATCH_NAME or int(mask) & ~_NATIVE_EVENTS:
+            raise HostError(EINVAL, "watch")
+        self._origin(int(handle))
+        descriptor = rare().watch(b"/proc/self/fd/%d" % int(handle), int(mask))
+        return self._register(descriptor, _Origin(changeable=False, installable=False))
 
     @host_call
     def stream_open_pair(self, uri: Uri, create: Create = Create.OPEN) -> tuple[HostStream, HostStream]:

@@ -29,6 +29,8 @@ _EBADF: Final = 9
 _EFAULT: Final = 14
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_IN_NONBLOCK: Final = os.O_NONBLOCK
+_IN_CLOEXEC: Final = os.O_CLOEXEC
 
 
 class _OpenHow(ctypes.Structure):
@@ -160,3 +162,14 @@ def set_times(directory: int, name: bytes, atime_ns: int | None, mtime_ns: int |
         times[index] = _TimeSpec(seconds, nanoseconds)
     flags = 0 if follow else _AT_SYMLINK_NOFOLLOW
     _check(int(_libc.utimensat(ctypes.c_int(directory), ctypes.c_char_p(name), ctypes.byref(times), ctypes.c_int(flags))))
+
+
+def watch(path: bytes, mask: int) -> int:
+    """A new non-blocking inotify descriptor that watches one path for mask. HostError(ENOENT, EACCES, EMFILE, ENOSPC)."""
+    descriptor = _check(int(_libc.inotify_init1(_IN_NONBLOCK | _IN_CLOEXEC)))
+    try:
+        _check(int(_libc.inotify_add_watch(descriptor, ctypes.c_char_p(path), ctypes.c_uint32(mask))))
+    except HostError:
+        os.close(descriptor)
+        raise
+    return descriptor

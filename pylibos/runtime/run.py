@@ -166,7 +166,9 @@ class Run:
         return supervisor
 
     def _stream(self, tag: int, _ready: int) -> None:
-        if tag == LISTENER_TAG and self.init is not None:
+        if tag != LISTENER_TAG:
+            self.composition.executive.files.native_changes.ready(tag)
+        elif self.init is not None:
             self.tracer.accept_listener(self.init.control.fileno())
 
     def _first_process(self, host_pid: int, guest_pid: int) -> Task:

@@ -225,6 +225,11 @@ def use(fd: int, how: int, data: bytes) -> Any:
         return error.errno
 
 
+def locked(bits: int) -> bool:
+    """Whether an ordinary user must open up what they have locked themselves out of, to compare it. On both sides, in the same order."""
+    return os.getuid() != 0 and bits & 0o700 != 0o700
+
+
 class View:
     """The same operations through the system call handlers."""
 
@@ -289,11 +294,15 @@ class View:
             record = self.do_stat(here, False)
             content: Any = None
             if stat.S_ISREG(int(record[0], 8)):
+                if locked(int(record[0], 8)):
+                    self.guest.call("chmod", here, 0o600)
                 content = self.guest.read_file(here)
             elif record[0].startswith("0o12"):
                 content = self.do_readlink(here)
             found[here] = (record, content)
             if record[0].startswith("0o4"):
+                if locked(int(record[0], 8)):
+                    self.guest.call("chmod", here, 0o700)
                 found.update(self.tree(here))
         return found
 
@@ -301,17 +310,21 @@ class View:
 def host_tree(top: bytes, where: bytes) -> dict[bytes, Any]:
     """The same of a real directory."""
     found: dict[bytes, Any] = {}
-    for name in os.listdir(top + b"/" + where):
+    for name in sorted(os.listdir(top + b"/" + where)):
         here = where + b"/" + name
         record = picture(os.lstat(top + b"/" + here))
         content: Any = None
         if stat.S_ISREG(int(record[0], 8)):
+            if locked(int(record[0], 8)):
+                os.chmod(top + b"/" + here, 0o600)
             with open(top + b"/" + here, "rb") as file:
                 content = file.read()
         elif record[0].startswith("0o12"):
             content = os.readlink(top + b"/" + here)
         found[here] = (record, content)
         if record[0].startswith("0o4"):
+            if locked(int(record[0], 8)):
+                os.chmod(top + b"/" + here, 0o700)
             found.update(host_tree(top, here))
     return found
 

@@ -20,6 +20,7 @@ from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.fs.hostfs import HostVolume
 from pylibos.emulation.fs.inode import Directory, Inode, Location, Volume, path_of
 from pylibos.emulation.fs.memfs import MemVolume
+from pylibos.emulation.fs.native_changes import NativeChanges
 from pylibos.emulation.fs.overlay import CowVolume
 from pylibos.emulation.fs.permission import permitted
 from pylibos.emulation.fs.synthetic import SyntheticVolume
@@ -52,6 +53,7 @@ class FileSystem:
         self.host = host
         self.registry = registry
         self.cache = WalkCache()
+        self.native_changes = NativeChanges(host)
         self._domains = self.cache.domains
         self.mounts: list[Volume] = []
         self.root: Inode

@@ -1,8 +1,8 @@
 """Change notification (inotify): watches hang on inodes; an event becomes bytes in the pipe the guest reads.
 
 Owns the IN_* numbers, Watch and NotifyQueue. The reading end is a native descriptor of the guest, so read, poll and close are native;
-events that do not fit in the pipe are lost and an overflow is told once there is room. Only changes made through the VFS are seen:
-native reads, writes and closes raise no IN_ACCESS, IN_MODIFY or IN_CLOSE_*. Sources: Linux include/uapi/linux/inotify.h, inotify(7).
+events that do not fit in the pipe are lost and an overflow is told once there is room. Changes made through the VFS
+are told here; native reads, writes and closes by native_changes.py. Sources: Linux include/uapi/linux/inotify.h, inotify(7).
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final
 from pylibos.monitor.host_abi import HostError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pylibos.emulation.fs.inode import Inode
     from pylibos.monitor.host_abi import HostABI, HostStream
 
@@ -63,7 +65,9 @@ class Watch:
 class NotifyQueue:
     """One inotify instance: its watches and the writing end of its pipe."""
 
-    def __init__(self, host: HostABI, stream: HostStream) -> None:
+    def __init__(self, host: HostABI, stream: HostStream, before: Callable[[], None] = lambda: None) -> None:
+        """before: brings what happened natively into queues, ahead of an event of our own."""
+        self.before = before
         self.host = host
         self.stream = stream
         self.watches: dict[int, Watch] = {}
@@ -123,6 +127,7 @@ def notify(inode: Inode, mask: int, name: bytes, cookie: int = 0) -> None:
         return
     for watch in tuple(inode.watches):
         if watch.mask & mask & IN_ALL_EVENTS:
+            watch.queue.before()
             watch.queue.put(watch.number, mask, cookie, name)
             if watch.mask & IN_ONESHOT or mask & IN_DELETE_SELF:
                 watch.queue.remove(watch.number)

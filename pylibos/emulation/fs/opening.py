@@ -23,6 +23,7 @@ from pylibos.abi.files import (
     S_IFBLK,
     S_IFCHR,
     S_IFMT,
+    S_IFREG,
     S_IFSOCK,
     S_ISGID,
     S_ISUID,
@@ -59,7 +60,7 @@ def open_path(thread: Thread, base: Inode | None, path: bytes, flags: int, mode:
             if not permitted(inode, thread.process.credentials, mask):
                 raise SyscallError(Errno.EACCES)
             if inode.watches is not None or (inode.parent is not None and inode.parent.watches is not None):
-                notify_change(inode, IN_OPEN)
+                return _open_watched(thread, inode, flags, b"")
             return executive.io.open(thread, inode, flags, b"")
         return open_inode(thread, inode, flags)
     if flags & O_PATH:
@@ -91,10 +92,21 @@ def open_inode(thread: Thread, inode: Inode, flags: int, *, created: bool = Fals
         _check(thread, inode, flags)
     if flags & O_TRUNC and inode.is_regular and inode.mode & (S_ISUID | S_ISGID):
         drop_set_id(thread, inode)
-    if inode.watches is not None or (inode.parent is not None and inode.parent.watches is not None):
-        notify_change(inode, IN_OPEN)
     plain = inode.is_regular and not flags & O_PATH
-    return executive.io.open(thread, inode, flags, b"" if plain else path_of(inode, thread.process.fs.root))
+    path = b"" if plain else path_of(inode, thread.process.fs.root)
+    if not flags & O_PATH and (inode.watches is not None or (inode.parent is not None and inode.parent.watches is not None)):
+        return _open_watched(thread, inode, flags, path)
+    return executive.io.open(thread, inode, flags, path)
+
+
+def _open_watched(thread: Thread, inode: Inode, flags: int, path: bytes) -> Any:
+    """Open, and tell of it; content is followed from here on, because the guest's reads, writes and its close are native."""
+    executive = thread.process.executive
+    answer = executive.io.open(thread, inode, flags, path)
+    notify_change(inode, IN_OPEN)
+    if inode.mode & S_IFMT == S_IFREG and isinstance(answer, Install):
+        executive.files.native_changes.opened(inode, answer.stream)
+    return answer
 
 
 def _check(thread: Thread, inode: Inode, flags: int) -> None:

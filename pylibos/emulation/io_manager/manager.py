@@ -31,7 +31,7 @@ from pylibos.abi.files import (
 )
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.io_manager.device import DeviceObject, DriverObject, IoRequest, MajorFunction
-from pylibos.emulation.io_manager.fifo import FifoState, HostFifo, make_state, open_fifo
+from pylibos.emulation.io_manager.fifo import FifoState, HostFifo, PipeFifo, make_state, open_fifo
 from pylibos.emulation.io_manager.file_object import FileKind, FileObject, Key
 from pylibos.emulation.outcome import Install
 from pylibos.monitor.host_abi import Access, Create, HostError
@@ -207,8 +207,12 @@ class IoManager:
 
     def unlinked(self, inode: Inode) -> None:
         """An inode lost its last name: its content goes once no guest has it open."""
-        key = getattr(inode, "stream_key", None)
-        if key is None or getattr(inode, "stream", None) is None:
+        fifo = getattr(inode, "extra", None)
+        if isinstance(fifo, PipeFifo):
+            key: Key | None = fifo.key
+        else:
+            key = getattr(inode, "stream_key", None) if getattr(inode, "stream", None) is not None else None
+        if key is None:
             return
         self.orphans[key] = inode
         self._orphan_bytes += inode.size
@@ -257,15 +261,24 @@ class IoManager:
         for key, inode in tuple(self.orphans.items()):
             if inode.nlink:
                 del self.orphans[key]
-            elif key not in live:
+            elif key not in live and not _awaited(inode):
                 del self.orphans[key]
                 self.inodes.pop(key, None)
-                inode.drop_content()  # type: ignore[attr-defined]  # only such inodes are entered by unlinked()
+                self._drop(inode)
         self._orphan_bytes = sum(inode.size for inode in self.orphans.values())
         self._orphan_bytes_limit = ORPHAN_BYTES + 2 * self._orphan_bytes
         if tokens:
             self._sweep_files_at = max(SWEEP_MINIMUM, 2 * len(self.files))
         self._sweep_orphans_at = max(SWEEP_MINIMUM, 2 * len(self.orphans))
+
+    def _drop(self, inode: Any) -> None:
+        """Close what a nameless inode nobody has open keeps: the pipe of a FIFO, the content of a file."""
+        fifo = getattr(inode, "extra", None)
+        if isinstance(fifo, PipeFifo):
+            inode.extra = None
+            self.host.stream_close(fifo.anchor)
+        else:
+            inode.drop_content()
 
     def _give_up(self, key: Key, file: FileObject) -> None:
         del self.files[key]
@@ -293,3 +306,9 @@ def create_bits(flags: int) -> Create:
     if flags & O_NONBLOCK:
         create |= Create.NONBLOCK
     return create
+
+
+def _awaited(inode: Inode) -> bool:
+    """Whether somebody waits in the open of a FIFO."""
+    fifo = getattr(inode, "extra", None)
+    return isinstance(fifo, FifoState) and bool(fifo.waiting_readers or fifo.waiting_writers)

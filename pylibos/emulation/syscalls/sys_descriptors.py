@@ -164,7 +164,7 @@ def sys_ioctl(thread: Thread, fd: Fd, command: UInt, argument: ULong) -> Forward
 
 
 # -- inotify ---------------------------------------------------------------------------------------------------------------
-_INOTIFY_NOTE: Final = "events of names and attributes; not of native reads, writes and closes; pipe, not inotify, underneath"
+_INOTIFY_NOTE: Final = "a pipe underneath; native reads, writes and closes are told a moment later, of read-only files never"
 
 
 class InotifyFlags(Flags):
@@ -184,7 +184,7 @@ def _inotify(thread: Thread, flags: int) -> Install:
         reader = waiting
     attributes = host.stream_query_open(reader)
     file = FileObject(FileKind.NOTIFY, (attributes.device, attributes.inode))
-    file.queue = NotifyQueue(host, writer)
+    file.queue = NotifyQueue(host, writer, executive.files.native_changes.relay_all)
     executive.io.files[file.key] = file
     return Install(reader, bool(flags & O_CLOEXEC))
 
@@ -223,6 +223,7 @@ def sys_inotify_add_watch(thread: Thread, fd: Fd, path: UserPath, mask: UInt) ->
     )
     if number is None:
         raise SyscallError(Errno.EEXIST)
+    thread.process.executive.files.native_changes.watched(inode)
     return number
 
 

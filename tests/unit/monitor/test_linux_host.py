@@ -183,6 +183,20 @@ def test_memory_files_can_be_executed(host: LinuxHost) -> None:
     assert subprocess.run([f"/proc/self/fd/{stream}"], check=False, pass_fds=[stream]).returncode == 0
 
 
+def test_watching_an_open_file(host: LinuxHost, tmp_path: Path) -> None:
+    file = host.stream_open(uri(tmp_path / "f"), Access.READ_WRITE, Create.CREATE)
+    watch = host.stream_open(b"watch:%d/2" % file, Access.READ)
+    with pytest.raises(HostError, match="11"):
+        host.stream_read(watch, -1, 64)
+    host.stream_write(file, 0, b"x")
+    assert host.stream_read(watch, -1, 64)[4:8] == b"\2\0\0\0"
+    with pytest.raises(HostError):
+        installable_descriptor(host, watch)
+    for name in (b"", b"999/2", b"%d/256" % file, b"%d" % file, b"-1/2"):
+        with pytest.raises(HostError):
+            host.stream_open(b"watch:" + name, Access.READ)
+
+
 @pytest.mark.parametrize(("name", "sealable"), [(b"mem:x", False), (b"mem:seal:x", True)])
 def test_sealing_only_where_asked(host: LinuxHost, name: bytes, sealable: bool) -> None:
     import fcntl

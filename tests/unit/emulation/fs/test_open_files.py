@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import stat
+import struct
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,56 @@ def test_a_fifo_of_the_host_reaches_host_processes(guest: Guest, writable: Path)
     os.write(writer, b"more")
     assert os.read(reader, 8) == b"more"
     os.close(reader)
+
+
+def events(fd: int) -> list[tuple[int, bytes]]:
+    """(mask, name) of what an inotify descriptor gives now."""
+    try:
+        data = os.read(fd, 4096)
+    except BlockingIOError:
+        return []
+    found = []
+    while data:
+        _, mask, _, length = struct.unpack_from("<iIII", data)
+        found.append((mask, data[16 : 16 + length].rstrip(b"\0")))
+        data = data[16 + length :]
+    return found
+
+
+@pytest.mark.parametrize("directory", [b"/work", b"/tmp"])
+def test_native_writes_and_closes_are_told_in_order(guest: Guest, directory: bytes) -> None:
+    watch = guest.call("inotify_init1", os.O_NONBLOCK)
+    assert guest.call("inotify_add_watch", watch, directory, 0x10E) == 1  # CREATE, CLOSE_WRITE, ATTRIB, MODIFY
+    fd = guest.open(directory + b"/f", os.O_RDWR | os.O_CREAT)
+    os.write(fd, b"x")
+    assert guest.call("fchmod", fd, 0o600) == 0
+    guest.close(fd)
+    assert guest.call("chmod", directory + b"/f", 0o640) == 0
+    assert events(watch) == [(0x100, b"f"), (2, b"f"), (4, b"f"), (8, b"f"), (4, b"f")]
+    assert guest.call("inotify_rm_watch", watch, 1) == 0
+
+
+def test_a_file_open_before_it_is_watched_is_followed_until_the_watch_goes(guest: Guest) -> None:
+    fd = guest.open(b"/tmp/f", os.O_RDWR | os.O_CREAT)
+    watch = guest.call("inotify_init1", os.O_NONBLOCK)
+    before = len(os.listdir("/proc/self/fd"))
+    assert guest.call("inotify_add_watch", watch, b"/tmp/f", 2) == 1
+    os.write(fd, b"x")
+    guest.files.native_changes.relay_all()
+    assert events(watch) == [(2, b"")]
+    assert guest.call("inotify_rm_watch", watch, 1) == 0
+    guest.files.native_changes.relay_all()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_read_only_host_files_are_not_spied_on(guest: Guest, lower: Path) -> None:
+    watch = guest.call("inotify_init1", os.O_NONBLOCK)
+    assert guest.call("inotify_add_watch", watch, b"/etc/motd", 1) == 1
+    fd = guest.open(b"/etc/motd")
+    (lower / "etc" / "motd").read_bytes()
+    guest.files.native_changes.relay_all()
+    assert events(watch) == []
+    guest.close(fd)
 
 
 def test_paths_deeper_than_one_call_reaches(guest: Guest, writable: Path) -> None:
