@@ -40,6 +40,8 @@ class ImageLoader:
         self._supervisor = supervisor
         self._tracer = supervisor.tracer
         self._descriptor, self._identity = loader
+        self._under_way: set[int] = set()
+        """Outcomes being carried out, by id: as long as there is one, the supervisor stays on the processor of the guest it heard of."""
 
     def begin(self, task: Task, call_id: int, outcome: Exec) -> None:
         """The execve waits in the listener: give the task its descriptors and ask it to stop."""
@@ -65,6 +67,8 @@ class ImageLoader:
 
     def _install(self, tid: int, task: Task, outcome: Exec) -> None:
         """Loader, program, interpreter into the task's table; task.number is 0, or the -errno of the one that failed."""
+        self._under_way.add(id(outcome))
+        self._tracer.stay(True)
         numbers: list[int] = []
         plan = outcome.plan
         wanted = [(self._descriptor, True), (self._supervisor.descriptor(plan.program.stream), False)]
@@ -208,6 +212,9 @@ class ImageLoader:
 
     def release(self, outcome: Exec) -> None:
         """Close the streams of an image that is mapped, or never will be."""
+        self._under_way.discard(id(outcome))
+        if not self._under_way:
+            self._tracer.stay(False)
         close = self._supervisor.executive.host.stream_close
         plan = outcome.plan
         if not plan.program.keep:

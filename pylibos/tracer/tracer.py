@@ -167,6 +167,10 @@ class Tracer:
         """Deliver a signal at its delivery stop, re-issuing a notified call that was never received."""
         lib.shim_signal_pass(self._loop, tid, signal)
 
+    def stay(self, here: bool) -> None:
+        """Keep the supervisor on its present processor, which is the one of the guest it has just heard of; or let it go again."""
+        lib.shim_stay(1 if here else 0)
+
     def wait_stop(self, tid: int) -> int:
         """Wait for one task's next stop: its wait status, or -errno."""
         return int(lib.shim_wait_stop(tid))

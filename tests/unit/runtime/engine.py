@@ -29,6 +29,7 @@ class FakeTracer:
         self.stops: list[int] = []
         self.reports_signals = False
         self.installs: list[tuple[Any, ...]] = []
+        self.stays: list[bool] = []
 
     def install(self, *arguments: Any) -> int:
         self.installs.append(arguments)
@@ -52,6 +53,9 @@ class FakeTracer:
 
     def set_signal_mask(self, tid: int, mask: int) -> None:
         self.masks[tid] = mask
+
+    def stay(self, here: bool) -> None:
+        self.stays.append(here)
 
     def wait_stop(self, tid: int) -> int:
         return self.stops.pop(0) if self.stops else -3

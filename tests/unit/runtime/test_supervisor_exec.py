@@ -60,6 +60,7 @@ def test_the_happy_path(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     assert bench.stage() is Stage.RUNNING
     assert len(bench.committed) == 1
     assert not bench.killed
+    assert bench.tracer.stays == [True, False]
 
 
 def test_a_kept_interpreter_stays_open(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,6 +139,7 @@ def test_no_room_for_the_descriptors(bench: Bench) -> None:
 def test_death_in_the_middle_gives_everything_back(bench: Bench) -> None:
     begin(bench)
     bench.event(events.EXIT, value=9)
+    assert bench.tracer.stays == [True, False]
     assert bench.closed == [PROGRAM, INTERPRETER]
     assert TID not in bench.supervisor.tasks
 
