@@ -48,6 +48,24 @@ class Translated:
 
 
 @record
+class Clone:
+    """Have the host kernel execute clone(2) with these arguments instead of the guest's call (clone3, or clone with flags taken out).
+
+    Only for TRACE-routed calls. Nothing is read from guest memory again; both parent and child go on with the registers they had.
+    ``parent_tid_address``: where the parent is told the child's number beside a pidfd, for which clone(2) itself has no room.
+    ``clear_handlers``: the child begins with the default action for every signal it does not ignore (CLONE_CLEAR_SIGHAND).
+    """
+
+    flags: int
+    stack: int = 0
+    parent_tid: int = 0
+    child_tid: int = 0
+    tls: int = 0
+    parent_tid_address: int = 0
+    clear_handlers: bool = False
+
+
+@record
 class Install:
     """The call's result is a new guest descriptor (the lowest free number) that refers to ``stream``.
 
@@ -136,5 +154,5 @@ class Exec:
     """Address in guest memory of a NUL byte (the end of the path string): an empty path for execveat."""
 
 
-Outcome = int | None | Forward | Translated | Install | Exec
+Outcome = int | None | Forward | Translated | Clone | Install | Exec
 Blocking = Generator[Wait, int | None, Outcome]

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pylibos.abi.errno import Errno
 from pylibos.emulation.dispatch import dispatch
 from pylibos.emulation.errors import SyscallError
-from pylibos.emulation.outcome import Exec, Forward, Install, Translated
+from pylibos.emulation.outcome import Clone, Exec, Forward, Install, Translated
 from pylibos.emulation.syscalls.table import TABLE
 from pylibos.runtime.status import PylibosError
 from pylibos.runtime.supervisor import Supervisor
@@ -167,14 +167,14 @@ class TracingSupervisor(Supervisor):
         thread = self._answering = task.thread
         if isinstance(outcome, int):
             self._finish(thread, self._formatter.result(outcome))
-        elif isinstance(outcome, (Forward, Translated)):
+        elif isinstance(outcome, (Forward, Translated, Clone)):
             self._finish(thread, "? (the kernel's)")
         elif isinstance(outcome, Exec):
             path = outcome.plan.path.decode("ascii", "backslashreplace")
             self._finish(thread, f"? (becomes {path!r})")
 
     def _told(self, task: Task, outcome: Answer | Blocking) -> None:
-        if task.blocking is not None and not isinstance(outcome, (int, Forward, Translated, Install, Exec)):
+        if task.blocking is not None and not isinstance(outcome, (int, Forward, Translated, Clone, Install, Exec)):
             host_tid = task.thread.host_tid
             text = self._open.get(host_tid)
             if text is not None:

@@ -157,7 +157,7 @@ class ImageLoader:
         task.saved = None
         self.release(outcome)
         supervisor.drop_ready(task)
-        supervisor.orphaned(thread.process.host_pid)
+        supervisor.births.orphaned(thread.process.host_pid)
         self._unblock(tid, task)
         try:
             TaskMemory(tid).write(PLAN_ADDRESS, packed)

@@ -13,9 +13,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from pylibos.emulation.dispatch import dispatch, internal_fault
-from pylibos.emulation.outcome import Exec, Forward, Install, Translated
+from pylibos.emulation.outcome import Clone, Exec, Forward, Install, Translated
 from pylibos.monitor.host_abi import HostError
+from pylibos.runtime.births import Births
 from pylibos.runtime.blocking import BlockingCalls
+from pylibos.runtime.cloning import CloneCalls
 from pylibos.runtime.image import ImageLoader
 from pylibos.runtime.task import NOT_READY, NotReady, Stage, Task
 from pylibos.runtime.translated import TranslatedCalls
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from pylibos.runtime.installer import Installer
     from pylibos.tracer.tracer import Fields, Tracer
 
-NR_CLONE: Final = 56
 NR_EXECVE: Final = 59
 NR_EXECVEAT: Final = 322
 NR_PAUSE: Final = 34
@@ -44,17 +45,7 @@ NR_REISSUE: Final = 1022
 _STOP_SIGNALS: Final = frozenset((signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU))
 _SIGN: Final = 1 << 63
 _GUEST_EVENTS: Final = frozenset((events.NOTIFIED, events.TRACED, events.STOP, events.SIGNAL))
-TASKS_MAX: Final = 4096
-"""Threads of one sandbox: beyond it fork is EAGAIN, so that a fork bomb exhausts the sandbox and not the host."""
-_EARLY_MAX: Final = 64
-"""Ends of tasks whose beginning has not been reported yet: more than can be in flight means that the beginnings will never come."""
-EAGAIN: Final = 11
-CLONE_THREAD: Final = 0x10000
 _ENTRY_AND_EXIT: Final = 2
-CLOCK_MONOTONIC: Final = 1
-CREATOR_UNKNOWN: Final = 0
-ANNOUNCEMENT_PATIENCE_NS: Final = 20_000_000
-"""How long a new task may stand unannounced before its creator is looked for: a loaded host delivers both events within a few ms."""
 ENOSYS: Final = 38
 
 
@@ -92,11 +83,8 @@ class Supervisor:
         self.on_timer: Callable[[], None] = lambda: None
         self.on_stream: Callable[[int, int], None] = lambda _tag, _events: None
         self.on_first_process: Callable[[int, int], Task] | None = None
-        self._refused = False
-        self._held: dict[int, int] = {}
-        """Tasks that have stopped before their creation was reported: host tid -> the creating process."""
-        self._ended_early: dict[int, int] = {}
-        """Wait status of tasks that ended before their creation was reported."""
+        self.births = Births(self)
+        self.clones = CloneCalls(self)
         self._images = ImageLoader(self, loader)
         self._blocking = BlockingCalls(self)
         self._translated = TranslatedCalls(tracer, self.tasks)
@@ -185,7 +173,7 @@ class Supervisor:
             self.tracer.reply(call_id, outcome)
         elif isinstance(outcome, Forward):
             self.tracer.reply_continue(call_id)
-        elif isinstance(outcome, Translated):
+        elif isinstance(outcome, (Translated, Clone)):
             self.tracer.reply(call_id, -ENOSYS)  # only a traced call has a return that can be seen
         elif isinstance(outcome, Install):
             self._install_reply(call_id, outcome)
@@ -281,6 +269,8 @@ class Supervisor:
             self.tracer.resume(tid)
         elif isinstance(outcome, Translated):
             self._translated.begin(tid, task, outcome)
+        elif isinstance(outcome, Clone):
+            self.clones.begin(tid, task, outcome)
         elif isinstance(outcome, (Install, Exec)):
             if not self.only_traced:
                 self.keep_ready(task, outcome)
@@ -327,7 +317,7 @@ class Supervisor:
         tid, detail, value = fields[1], fields[2], fields[3]
         task = self.tasks.get(tid)
         if detail in (events.EVENT_FORK, events.EVENT_VFORK, events.EVENT_CLONE):
-            self._forked(tid, task, value)
+            self.births.forked(tid, task, value)
         elif detail == events.EVENT_EXEC:
             self._images.executed(tid, value)
         elif detail == events.EVENT_STOP:
@@ -336,78 +326,10 @@ class Supervisor:
             self._images.failed(tid, task)
         elif detail == events.EVENT_SYSCALL and task is not None and task.stage is Stage.TRANSLATED:
             self._translated.returned(tid, task)
+        elif detail == events.EVENT_SYSCALL and task is not None and task.stage is Stage.CLONING:
+            self.clones.returned(tid, task)
         else:
             self.tracer.resume(tid)
-
-    def _forked(self, tid: int, task: Task | None, child_tid: int) -> None:
-        if task is None:
-            if tid == self.init_pid and self.main is None and self.on_first_process is not None:
-                child = self.on_first_process(child_tid, self.guest_pid(child_tid))
-                self.main, self.main_pid = child, child_tid
-            else:
-                self.kill(child_tid)
-                self.tracer.resume(tid)
-                return
-        else:
-            registers = self.tracer.registers(tid)
-            flags = registers[events.RDI] if registers is not None and registers[events.ORIG_RAX] == NR_CLONE else 0
-            if len(self.tasks) >= TASKS_MAX:
-                self._refuse_fork(tid, child_tid, flags)
-                return
-            thread = self.executive.processes.fork(task.thread, child_tid, self.guest_pid(child_tid), flags)
-            child = Task(thread)
-        self.tasks[child_tid] = child
-        if self._held.pop(child_tid, None) is not None:
-            self.tracer.resume(child_tid)
-        elif child_tid in self._ended_early:
-            self._exit((events.EXIT, child_tid, 0, self._ended_early.pop(child_tid)))
-        self.tracer.resume(tid)
-
-    def _refuse_fork(self, tid: int, child_tid: int, flags: int) -> None:
-        """Too many tasks: the child ends before its first instruction, and the parent sees EAGAIN (a thread takes its process along)."""
-        if not self._refused:
-            self._refused = True
-            self.report(f"pylibos: the sandbox has reached its limit of {TASKS_MAX} tasks; fork answers EAGAIN")
-        self._held.pop(child_tid, None)
-        self.kill(child_tid)
-        if flags & CLONE_THREAD or self.run_to_exit(tid, True) is None:
-            return
-        registers = self.tracer.registers(tid)
-        if registers is not None:
-            self.answer_at_exit(tid, registers, -EAGAIN)
-
-    def orphaned(self, host_pid: int) -> None:
-        """A process has ended or is another program now: what its threads had created without living to report it ends unseen.
-
-        No guest has learnt of those tasks, so it is as if the signal had come before the fork.
-        """
-        for child in [child for child, creator in self._held.items() if creator == host_pid]:
-            del self._held[child]
-            self.kill(child)
-
-    def _hold(self, tid: int) -> None:
-        """A task that nobody has announced: its creator's event follows, nearly always as the very next one.
-
-        Whether the creator still lives costs a read of /proc, so it is asked only when the event is late.
-        """
-        self._ended_early.pop(tid, None)
-        self._held[tid] = CREATOR_UNKNOWN
-        now = self.executive.host.clock_read(CLOCK_MONOTONIC)
-        self.waits.timers.add(now + ANNOUNCEMENT_PATIENCE_NS, lambda: self._unannounced(tid))
-        self.arm_timer()
-
-    def _unannounced(self, tid: int) -> None:
-        """Time to look for the creator of a held task; a dead one will not announce it."""
-        if self._held.get(tid) != CREATOR_UNKNOWN:
-            return
-        group, parent = _relatives(tid)
-        creator = parent if group == tid else group
-        process = self.executive.processes.process_by_host(creator)
-        if (process is None or process.is_zombie) and not (creator == self.init_pid and self.main is None):
-            del self._held[tid]
-            self.kill(tid)
-        else:
-            self._held[tid] = creator
 
     def guest_pid(self, host_tid: int) -> int:
         """The number a task has inside the sandbox."""
@@ -421,7 +343,10 @@ class Supervisor:
             if tid == self.init_pid:
                 self.tracer.resume(tid)
             else:
-                self._hold(tid)
+                self.births.hold(tid)
+        elif task.stage is Stage.NEWBORN:
+            self.clones.born(tid, task)
+            self.continue_stopped(tid, signal_number)
         elif task.stage is Stage.EXEC_STOPPING:
             self._images.stopped(tid, task, signal_number)
         elif task.stage in (Stage.PARK_STOPPING, Stage.WAKING):
@@ -460,7 +385,7 @@ class Supervisor:
             if status < 0:
                 return None
             if not os.WIFSTOPPED(status):
-                self._exit((events.EXIT, tid, 0, status))
+                self.exited(tid, status)
                 return None
             stop_signal = os.WSTOPSIG(status)
             if stop_signal == signal.SIGTRAP | 0x80:
@@ -488,6 +413,10 @@ class Supervisor:
         if task is None or not self._blocking.signalled(tid, task, number):
             self.tracer.signal_pass(tid, number)
 
+    def exited(self, tid: int, status: int) -> None:
+        """A task has ended with this wait status."""
+        self._exit((events.EXIT, tid, 0, status))
+
     def _exit(self, fields: Fields) -> None:
         tid, status = fields[1], fields[3]
         if tid == self.init_pid:
@@ -496,15 +425,12 @@ class Supervisor:
             return
         task = self.tasks.pop(tid, None)
         if task is None:
-            if self._held.pop(tid, None) is None:
-                if len(self._ended_early) >= _EARLY_MAX:
-                    self._ended_early.clear()
-                self._ended_early[tid] = status
+            self.births.ended(tid, status)
             return
         self.forget(task)
         process = self.executive.processes.thread_exited(tid, status)
-        if process is not None and self._held:
-            self.orphaned(process.host_pid)
+        if process is not None:
+            self.births.orphaned(process.host_pid)
         if tid == self.main_pid:
             self.main_status = status
 
@@ -528,12 +454,13 @@ class Supervisor:
     def forget(self, task: Task) -> None:
         """A task is no more: give up what it was in the middle of."""
         self._blocking.abandoned(task)
+        self.clones.abandoned(task)
         self._images.abandoned(task)
         self.drop_ready(task)
 
     def close(self) -> None:
         """Kill and reap everything that is left."""
-        for pid in {self.init_pid, *self.tasks, *self._held} - {0}:
+        for pid in {self.init_pid, *self.tasks, *self.births.held} - {0}:
             self.kill(pid)
         for task in self.tasks.values():
             self.forget(task)
@@ -547,13 +474,3 @@ class Supervisor:
                 # Also a task made since: one that went on would fork faster than this loop kills.
                 self.kill(pid)
                 self.tracer.resume(pid)
-
-
-def _relatives(tid: int) -> tuple[int, int]:
-    """Thread group and parent process of a host task; zeros when it is gone."""
-    try:
-        with open(f"/proc/{tid}/status", "rb") as file:
-            fields = dict(line.split(b":", 1) for line in file.read().splitlines() if b":" in line)
-    except OSError:
-        return 0, 0
-    return int(fields.get(b"Tgid", b"0")), int(fields.get(b"PPid", b"0"))

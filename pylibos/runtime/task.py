@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pylibos.emulation.dispatch import Answer
     from pylibos.emulation.object_manager.waits import PendingWait
-    from pylibos.emulation.outcome import Blocking, Exec, Translated
+    from pylibos.emulation.outcome import Blocking, Clone, Exec, Translated
     from pylibos.emulation.process.thread import Thread
 
 
@@ -26,6 +26,8 @@ class Stage(enum.Enum):
     PARK_ENTERING = "blocked: about to call pause"
     PARKED = "blocked: asleep in pause, takes signals"
     WAKING = "blocked: asked to stop because the wait is over"
+    CLONING = "in the clone(2) that stands for its call"
+    NEWBORN = "created by such a clone: about to stop for the first time"
     TRANSLATED = "in a forwarded call whose return must be seen"
     REISSUE = "about to make its call again; the answer is ready"
 
@@ -36,6 +38,7 @@ class Task:
     __slots__ = (
         "blocking",
         "call",
+        "clone",
         "descriptors",
         "exec",
         "mask",
@@ -61,6 +64,8 @@ class Task:
         self.slot = 0
         """Which slot for an address of ours the call reads, while it is TRANSLATED."""
         self.translated: Translated | None = None
+        self.clone: Clone | None = None
+        """What is being carried out while CLONING, or what has made this task while NEWBORN."""
         self.descriptors: tuple[int, ...] = ()
         self.blocking: Blocking | None = None
         self.pending: PendingWait | None = None

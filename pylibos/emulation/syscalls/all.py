@@ -10,6 +10,7 @@ from pylibos.emulation.syscalls import (  # noqa: F401 - imported for the rows t
     rows,
     rows_missing,
     sys_attributes,
+    sys_clone,
     sys_descriptors,
     sys_directory,
     sys_identity,

@@ -42,14 +42,13 @@ FCNTL_DIRECT: Final = int_argument_in(
 )
 """Commands on the descriptor itself. Not here: F_SETOWN and F_SETSIG (name a process), leases and F_NOTIFY (name a file)."""
 
-CLONE_FORBIDDEN: Final = (
+CLONE_DECIDED: Final = (
     (process.NAMESPACE_FLAGS & ~process.CLONE_NEWTIME)  # its bit belongs to the exit signal in clone(2)
-    | process.CLONE_UNTRACED  # the child would run without us
-    | process.CLONE_PTRACE
-    | process.CLONE_PARENT  # the parent would be our init
-    | process.CLONE_PIDFD  # a handle on a host process
+    | process.CLONE_TRACING  # the child would run without us
+    | process.CLONE_PARENT  # the parent is not the creator, which the supervisor must know
+    | process.CLONE_PIDFD
 )
-CLONE_DIRECT: Final = all_of(ArgumentCheck(0, 0, CLONE_FORBIDDEN))
+CLONE_DIRECT: Final = all_of(ArgumentCheck(0, 0, CLONE_DECIDED))
 
 RECVFROM_DIRECT: Final = all_of(ArgumentCheck(4, 0))
 """Nobody asks who sent it."""
@@ -113,7 +112,7 @@ _DIRECT_CHECKED: Final[tuple[tuple[str, str, Alternatives, Route, Errno], ...]] 
     ("fcntl", "commands on the descriptor itself; others are emulated", FCNTL_DIRECT, Route.NOTIFY, Errno.EINVAL),
     ("sendto", "without an address; with one the peer is checked", SENDTO_DIRECT, Route.TRACE, Errno.EACCES),
     ("recvfrom", "without an address; with one the sender's name may have to be a guest's", RECVFROM_DIRECT, Route.TRACE, Errno.EACCES),
-    ("clone", "no name space, tracing, re-parenting or pidfd flags", CLONE_DIRECT, Route.REFUSED, Errno.EPERM),
+    ("clone", "without name space, tracing, re-parenting or pidfd flags; name spaces are EPERM", CLONE_DIRECT, Route.TRACE, Errno.EPERM),
     ("arch_prctl", "the thread pointer; no CPUID faulting, shadow stacks or LAM", ARCH_PRCTL_DIRECT, Route.TRACE, Errno.EINVAL),
 )
 
@@ -169,7 +168,6 @@ _REFUSED: Final[tuple[Refusals, ...]] = (
         _KERNEL_SURFACE,
         ("userfaultfd", "bpf", "perf_event_open", "add_key", "request_key", "keyctl", "modify_ldt", "memfd_secret", "map_shadow_stack"),
     ),
-    (Errno.ENOSYS, "flags are behind a pointer; libc falls back to clone", ("clone3",)),
     (Errno.ENOSYS, "the kernel's own trampolines, not for programs", ("uretprobe", "uprobe")),
     (
         Errno.ENOSYS,

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pylibos.abi.filter_rules import WORD_MASK, ArgumentCheck, FilterAction, FilterRule, all_of
 from pylibos.abi.syscall_numbers import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, NAMES, NUMBERS, X32_BIT
 from pylibos.emulation.syscalls.all import TABLE, filter_rules
-from pylibos.emulation.syscalls.rows import CLONE_FORBIDDEN
+from pylibos.emulation.syscalls.rows import CLONE_DECIDED
 from pylibos.emulation.syscalls.table import Route
 from pylibos.monitor import seccomp
 from pylibos.monitor.seccomp import Engine, SeccompError, compile_filter, filter_program
@@ -81,8 +81,6 @@ def expected(number: int, args: tuple[int, ...]) -> int:
         return errno(row.errno)
     if not row.alternatives or any(all(check.holds(args) for check in checks) for checks in row.alternatives):
         return ALLOW
-    if row.name == "clone":
-        return errno(1)
     if row.fallback is None and len(row.alternatives) == 1:
         return errno(row.errno or 0)
     return trace(number) if row.otherwise is Route.TRACE else NOTIFY
@@ -114,14 +112,14 @@ def test_a_skipped_call_is_not_allowed() -> None:
     assert run(NOTIFY_PROGRAM, SKIPPED_BY_TRACER) == NOTIFY
 
 
-def test_clone_allows_threads_and_forks_only() -> None:
+def test_plain_threads_and_forks_are_native() -> None:
     clone = NUMBERS["clone"]
     thread = 0x3D0F00
     assert run(NOTIFY_PROGRAM, clone, (17, 0, 0, 0, 0, 0)) == ALLOW
     assert run(NOTIFY_PROGRAM, clone, (thread, 1, 2, 3, 4, 5)) == ALLOW
     for bit in range(64):
         answer = run(NOTIFY_PROGRAM, clone, (thread | 1 << bit, 0, 0, 0, 0, 0))
-        assert answer == (errno(1) if CLONE_FORBIDDEN >> bit & 1 else ALLOW), bit
+        assert answer == (trace(clone) if CLONE_DECIDED >> bit & 1 else ALLOW), bit
 
 
 @given(command=st.integers(0, WORD_MASK))
@@ -271,5 +269,5 @@ def test_the_kernel_takes_the_program_and_does_as_the_interpreter_says(tmp_path:
     command = [sys.executable, "-I", "-S", "-c", UNDER_FILTER, str(tmp_path / "program")]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert result.returncode == 0, result.stderr
-    # getpid natively; io_uring_setup, mount, clone(CLONE_NEWUSER), x32 getpid; stat: notified, and nobody listens; fcntl(F_GETFL)
-    assert result.stdout == repr([True, -ENOSYS, -1, -1, -ENOSYS, -ENOSYS, True])
+    # getpid natively; io_uring_setup; mount; clone(CLONE_NEWUSER): traced, by nobody; x32 getpid; stat: notified, to nobody; fcntl(F_GETFL)
+    assert result.stdout == repr([True, -ENOSYS, -1, -ENOSYS, -ENOSYS, -ENOSYS, True])
