@@ -24,10 +24,11 @@ class Option:
 
     names: spellings, the first is the key values are stored under (without its dashes). metavar: name of the value, empty for a flag.
     refused: why the option, though known from other tools, is not accepted here; such options are not listed. claims: for a short name that
-    two options share, whether this one takes it, judged by the word that follows.
+    two options share, whether this one takes it, judged by the word that follows. instead: what else may have been meant by an option
+    without the value it needs.
     """
 
-    __slots__ = ("claims", "help", "key", "metavar", "names", "refused", "repeat")
+    __slots__ = ("claims", "help", "instead", "key", "metavar", "names", "refused", "repeat")
 
     def __init__(
         self,
@@ -37,6 +38,7 @@ class Option:
         repeat: bool = False,
         refused: str = "",
         claims: Callable[[str], bool] | None = None,
+        instead: str = "",
     ) -> None:
         self.names = names.split()
         self.key = next(name for name in self.names if name.startswith("--")).lstrip("-")
@@ -45,6 +47,7 @@ class Option:
         self.repeat = repeat
         self.refused = refused
         self.claims = claims
+        self.instead = instead
 
 
 class Parsed:
@@ -161,7 +164,7 @@ class Parser:
 
     def _next(self, option: Option, name: str, words: list[str], index: int) -> tuple[str, int]:
         if index >= len(words) or words[index] == "--":
-            raise UsageError(f"{name} needs a value", f"write {name} {option.metavar}")
+            raise UsageError(f"{name} needs a value", f"write {name} {option.metavar}{option.instead}")
         return words[index], index + 1
 
     def _store(self, parsed: Parsed, option: Option, name: str, value: str, index: int) -> int:

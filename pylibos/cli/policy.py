@@ -11,8 +11,19 @@ import os
 from pylibos.abi.record import field_names, replace
 from pylibos.cli.options import Parsed, UsageError, nearest
 from pylibos.cli.values import guest_path
-from pylibos.monitor.manifest import Grant, Limits, Manifest, ManifestError, Network, OnDeny, grant_flag, parse_duration, parse_manifest
-from pylibos.monitor.manifest_resolve import Invocation, ResolvedManifest, current_invocation, resolve
+from pylibos.monitor.manifest import (
+    Grant,
+    Limits,
+    Manifest,
+    ManifestError,
+    Network,
+    OnDeny,
+    grant_flag,
+    parse_duration,
+    parse_manifest,
+    root_flag,
+)
+from pylibos.monitor.manifest_resolve import Invocation, ResolvedManifest, current_invocation, pin_root, resolve
 from pylibos.runtime.config import ENFORCED_LIMITS
 
 PRESET_DIRECTORY = os.path.join(os.path.dirname(__file__), "presets")
@@ -66,7 +77,9 @@ def with_flags(manifest: Manifest, parsed: Parsed, network: str | None) -> Manif
     manifest = manifest.with_grants(grants, tmpfs)
     if network is not None:
         manifest = replace(manifest, network=Network(network))
-    cwd, timeout = parsed.last("cwd"), parsed.last("timeout")
+    root, cwd, timeout = parsed.last("root"), parsed.last("cwd"), parsed.last("timeout")
+    if root is not None:
+        manifest = replace(manifest, root=root_flag(root))
     if cwd is not None:
         manifest = replace(manifest, cwd=guest_path(cwd, "--cwd"))
     if timeout is not None:
@@ -74,16 +87,23 @@ def with_flags(manifest: Manifest, parsed: Parsed, network: str | None) -> Manif
     return manifest
 
 
-def pin(manifest: Manifest, invocation: Invocation | None = None) -> ResolvedManifest:
-    """The manifest as the monitor enforces it. Raises UsageError."""
+def pin(manifest: Manifest, invocation: Invocation | None = None, uid: int | None = None) -> ResolvedManifest:
+    """The manifest as the monitor enforces it. uid: who the guest is, None for the invoker. Raises UsageError."""
     try:
-        return resolve(manifest, invocation or current_invocation())
+        invocation = invocation or current_invocation()
+        if manifest.root is not None:
+            from pylibos.cli.accounts import account_inside
+
+            directory = pin_root(manifest.root, invocation).source
+            home = account_inside(directory, os.getuid() if uid is None else uid).home
+            invocation = replace(invocation, home_inside=home)
+        return resolve(manifest, invocation)
     except ManifestError as error:
         raise UsageError(str(error), "a grant must name something that exists") from None
 
 
-def merged_policy(parsed: Parsed, network: str | None) -> ResolvedManifest:
-    """File, then flags, then pinned. Raises UsageError."""
+def merged_policy(parsed: Parsed, network: str | None, uid: int | None = None) -> ResolvedManifest:
+    """File, then flags, then pinned. uid: who the guest is. Raises UsageError."""
     name = parsed.last("policy")
     manifest = read_policy(name) if name is not None else Manifest()
     try:
@@ -91,4 +111,4 @@ def merged_policy(parsed: Parsed, network: str | None) -> ResolvedManifest:
     except ManifestError as error:
         raise UsageError(str(error), "'pylibos run --help' shows the forms") from None
     refuse_unenforced(manifest)
-    return pin(manifest)
+    return pin(manifest, uid=uid)

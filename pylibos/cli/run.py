@@ -37,7 +37,11 @@ OPTIONS = (
     Option("--cwd -C", "directory to start in", "PATH"),
     Option("--net", "none (default) or loopback (a network of the sandbox's own)", "none|loopback"),
     Option("--timeout", "kill everything after this long: 30s, 5m, 200ms", "DURATION"),
-    Option("--root", "be root inside (not outside)"),
+    Option(
+        "--root", "the directory that is / inside; what is written stays in the sandbox (:rw: reaches it)", "DIR[:cow|:rw|:ro]",
+        instead="; to be root inside: --as-root",
+    ),
+    Option("--as-root", "be root inside (not outside)"),
     Option("--uid", "user id inside", "N"),
     Option("--gid", "group id inside", "N"),
     Option("--hostname", "host name inside (default: pylibos)", "NAME"),
@@ -70,20 +74,20 @@ def help_page() -> str:
 
     return (
         "usage: pylibos run [options] [--] PROGRAM [ARGUMENT...]\n\n"
-        "Runs PROGRAM in a sandbox. It sees a copy-on-write view of the system's programs and libraries, an empty home and no\n"
-        "network; whatever it changes is gone when it ends, except below paths given with --rw.\n\n"
+        "Runs PROGRAM in a sandbox. It sees a copy-on-write view of the system's programs and libraries (or of DIR, with --root),\n"
+        "an empty home and no network; whatever it changes is gone when it ends, except below paths given with --rw.\n\n"
         f"Options:\n{describe(OPTIONS)}\n\n{EXIT_CODES}"
     )
 
 
-def guest_environment(parsed: Parsed, policy: ResolvedManifest, as_root: bool, host: dict[str, str]) -> dict[bytes, bytes]:
+def guest_environment(parsed: Parsed, policy: ResolvedManifest, uid: int, host: dict[str, str]) -> dict[bytes, bytes]:
     """The variables the program starts with: a fixed few, then what the policy and the flags ask for, then our marks.
 
     Default deny: of the host's variables only TERM, LANG, LC_*, TZ and the user's name pass.
     """
     from pylibos.runtime.config import DEFAULT_PATH
 
-    user = "root" if as_root else host.get("USER") or host.get("LOGNAME") or user_name()
+    user = user_inside(policy, uid, host)
     chosen = {"PATH": DEFAULT_PATH.decode(), "HOME": os.fsdecode(policy.home), "USER": user}
     chosen |= {name: value for name, value in host.items() if name in PASSED_ALWAYS or name.startswith("LC_")}
     for pattern in policy.manifest.environment.passed:
@@ -97,6 +101,15 @@ def guest_environment(parsed: Parsed, policy: ResolvedManifest, as_root: bool, h
             chosen[name] = text
     chosen |= {"PYLIBOS": "1", "PYLIBOS_NETWORK": policy.manifest.network.value}
     return {os.fsencode(name): os.fsencode(value) for name, value in chosen.items()}
+
+
+def user_inside(policy: ResolvedManifest, uid: int, host: dict[str, str]) -> str:
+    """What the guest's user is called: by the accounts of its own root, or as outside."""
+    if policy.manifest.root is not None:
+        from pylibos.cli.accounts import account_inside
+
+        return account_inside(policy.mount_plan()[0].source, uid).name
+    return "root" if uid == 0 else host.get("USER") or host.get("LOGNAME") or user_name()
 
 
 def user_name() -> str:
@@ -168,15 +181,15 @@ def build_config(parsed: Parsed) -> RunConfig:
         raise UsageError("no program given", "write: pylibos run -- PROGRAM ARGS")
     engine = one_of(parsed, "engine", ENGINES, ENGINES[0])
     uid, gid = identifier(parsed.last("uid"), "--uid"), identifier(parsed.last("gid"), "--gid")
-    if parsed.flag("root"):
+    if parsed.flag("as-root"):
         if uid or gid:
-            raise UsageError("--root contradicts --uid and --gid", "leave one of them out")
+            raise UsageError("--as-root contradicts --uid and --gid", "leave one of them out")
         uid = gid = 0
-    as_root = uid == 0 or (uid is None and os.getuid() == 0)
-    policy = merged_policy(parsed, network_of(parsed))
+    inside = os.getuid() if uid is None else uid
+    policy = merged_policy(parsed, network_of(parsed), inside)
     return RunConfig(
         argv=tuple(os.fsencode(word) for word in parsed.rest),
-        environment=guest_environment(parsed, policy, as_root, dict(os.environ)),
+        environment=guest_environment(parsed, policy, inside, dict(os.environ)),
         policy=policy,
         cwd=policy.cwd,
         engine=engine,

@@ -91,6 +91,15 @@ class Grant:
 
 
 @record
+class Root:
+    """A host directory that is the guest's "/". mode: COW (writes stay in the sandbox), RW (they reach the directory) or RO."""
+
+    source: str
+    mode: MountMode
+    origin: str
+
+
+@record
 class Restriction:
     """A pattern of files.deny (EACCES) or files.hidden (ENOENT)."""
 
@@ -133,7 +142,9 @@ class Manifest:
     cwd: str | None = None
     on_deny: OnDeny = OnDeny.ERRNO
     system: bool = True
-    """Whether the host's system directories are visible below the copy-on-write root."""
+    """Whether the host's system directories are visible below the copy-on-write root. Without meaning when there is a root."""
+    root: Root | None = None
+    """The guest's "/", instead of a view of the host."""
 
     def with_grants(self, grants: Sequence[Grant], tmpfs: Sequence[str] = ()) -> Manifest:
         """This manifest and the flags of a command line."""
@@ -154,6 +165,14 @@ def grant_flag(flag: str, value: str) -> Grant:
     if not separator or not source or not target.startswith("/"):
         raise ManifestError(f"{flag} {value}: expected SRC:DST[:ro|:rw|:cow] with an absolute DST")
     return Grant(_flag_path(flag, source), mode, f"{flag} {value}", _flag_path(flag, target))
+
+
+def root_flag(value: str) -> Root:
+    """The root of ``--root DIR[:cow|:rw|:ro]``. Raises ManifestError."""
+    source, separator, last = value.rpartition(":")
+    if separator and last in ("ro", "rw", "cow"):
+        return Root(_flag_path("--root", source), MountMode(last), f"--root {value}")
+    return Root(_flag_path("--root", value), MountMode.COW, f"--root {value}")
 
 
 def _flag_path(flag: str, value: str) -> str:
@@ -222,7 +241,7 @@ class _Reader:
         self._strings_at: dict[str, list[int]] | None = None
 
     def manifest(self, document: Mapping[str, object]) -> Manifest:
-        keys = ("version", "files", "environment", "limits", "network", "tmpfs", "cwd", "on_deny", "system")
+        keys = ("version", "files", "environment", "limits", "network", "tmpfs", "cwd", "on_deny", "system", "root")
         self._known("", document, keys)
         version = document.get("version")
         if version is None:
@@ -242,6 +261,7 @@ class _Reader:
             cwd=cwd,
             on_deny=self._choice(document, "on_deny", OnDeny, OnDeny.ERRNO),
             system=self._boolean(document, "system", default=True),
+            root=self._root(document["root"]) if "root" in document else None,
         )
 
     # -- sections ----------------------------------------------------------------------------------------------------
@@ -282,6 +302,22 @@ class _Reader:
         if mode not in ("ro", "rw", "cow"):
             raise self._error(section, "mode", f'unknown mode "{mode}"{_meant(mode, ("ro", "rw", "cow"))}')
         return Grant(source, MountMode(mode), self._origin(section, "source", source), target)
+
+    def _root(self, value: object) -> Root:
+        """The root: a path, or a table of source and mode."""
+        if isinstance(value, bool):
+            raise self._error("", "root", 'root is the directory that is "/" inside; being root inside is --as-root')
+        table = value if isinstance(value, dict) else {"source": value}
+        self._known("root", table, ("source", "mode"))
+        if "source" not in table:
+            raise self._error("", "root", "root needs source")
+        source = self._string("root", "source", table["source"])
+        if not source.startswith(("/", "~/", "./", "../")):
+            raise self._error("", "root", f'"{source}" must start with /, ~/ or ./')
+        mode = self._string("root", "mode", table.get("mode", "cow"))
+        if mode not in ("ro", "rw", "cow"):
+            raise self._error("root", "mode", f'unknown mode "{mode}"{_meant(mode, ("ro", "rw", "cow"))}')
+        return Root(source, MountMode(mode), self._origin("", "root", source))
 
     def _environment(self, table: Mapping[str, object]) -> Environment:
         self._known("environment", table, ("set", "pass"))
@@ -388,7 +424,8 @@ class _Reader:
 
     def _origin(self, section: str, key: str, value: str) -> str:
         line = self._line(section, key, value)
-        return f"{self._name}:{line} {section}.{key}" if line else f"{self._name} {section}.{key}"
+        named = f"{section}.{key}" if section else key
+        return f"{self._name}:{line} {named}" if line else f"{self._name} {named}"
 
     def _error(self, section: str, key: str, message: str) -> ManifestError:
         return ManifestError(message, name=self._name, line=self._line(section, key))

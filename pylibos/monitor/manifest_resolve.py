@@ -7,6 +7,9 @@ Must not open anything below a granted path.
 The default view: a copy-on-write root over the host's system directories; empty: home directories, /tmp, /run and the like;
 hidden: credentials. The invoker's directory is granted copy-on-write unless that would grant the whole home or one of the places that
 are empty on purpose.
+
+With a root (Manifest.root) there is no view of the host: "/" is that directory, all of it, what looks like a credential included, and the
+guest starts in it. Only /tmp (for a read-only root also /var/tmp and /run) is empty and in memory; the invoker's directory is not granted.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import Final
 
 from pylibos.abi.record import record
 from pylibos.monitor.globs import Pattern, PatternError, is_glob
-from pylibos.monitor.manifest import Grant, Manifest, ManifestError, MountMode
+from pylibos.monitor.manifest import Grant, Manifest, ManifestError, MountMode, Root
 from pylibos.monitor.policy import Mode, Protection, Rule
 
 _GLOB_LIMIT: Final = 4096
@@ -122,6 +125,8 @@ class Invocation:
     cwd: bytes | None
     home: bytes
     other_homes: tuple[bytes, ...] = ()
+    home_inside: bytes = b"/"
+    """The guest's home directory when the manifest has a root (its own account data-base says it)."""
 
 
 @record
@@ -162,18 +167,37 @@ def resolve(manifest: Manifest, invocation: Invocation) -> ResolvedManifest:
     """Pin everything. Raises ManifestError for a grant of something that is not there."""
     home = _normal(invocation.home)
     pinned = [pin for grant in manifest.grants for pin in _pin(grant, invocation)]
-    start = _start_directory(manifest, invocation, pinned)
+    root = pin_root(manifest.root, invocation) if manifest.root is not None else None
+    start = _start_directory(manifest, invocation, pinned) if root is None else _Start(b"/", None)
     if start is not None and start.grant is not None:
         pinned.append(start.grant)
     rules = [*_default_rules(manifest), *(_rule(pin) for pin in _widest_last(pinned))]
+    protections = tuple(_protections(manifest, home))
+    if root is not None:
+        home = _normal(invocation.home_inside)
+        rules.append(Rule(root.source, Mode.RW if root.mode is MountMode.RW else Mode.RO, root.origin, reveals=True))
     return ResolvedManifest(
         manifest=manifest,
         rules=tuple(rules),
-        protections=tuple(_protections(manifest, home)),
-        mounts=tuple(_mounts(manifest, home, pinned)),
+        protections=protections,
+        mounts=tuple(_mounts(manifest, home, pinned) if root is None else _mounts_below(root, manifest, pinned)),
         cwd=os.fsencode(manifest.cwd) if manifest.cwd is not None else start.path if start is not None else home,
         home=home,
     )
+
+
+def pin_root(root: Root, invocation: Invocation) -> Mount:
+    """The mount of the guest's "/". Raises ManifestError."""
+    path = _expand(root.source, invocation, root.origin)
+    try:
+        source = os.path.realpath(path, strict=True)
+    except OSError as error:
+        raise ManifestError(f"{root.origin}: {os.fsdecode(path)}: {error.strerror}; to be root inside write --as-root") from None
+    if not os.path.isdir(source):
+        raise ManifestError(f"{root.origin}: not a directory; to be root inside write --as-root")
+    if source == b"/":
+        raise ManifestError(f"{root.origin}: the whole host cannot be granted; without --root the guest sees a view of it")
+    return Mount(source, b"/", root.mode, root.origin)
 
 
 @record
@@ -292,7 +316,7 @@ def _rule(pin: _Pinned) -> Rule:
 
 
 def _default_rules(manifest: Manifest) -> Iterator[Rule]:
-    if manifest.system:
+    if manifest.system and manifest.root is None:
         for path in SYSTEM_VISIBLE:
             yield Rule(path, Mode.RO, "default: system directory", explicit=False)
     for path in SYSTEM_EMPTY:
@@ -337,6 +361,18 @@ def _mounts(manifest: Manifest, home: bytes, pinned: Sequence[_Pinned]) -> Itera
         yield Mount(b"", path, MountMode.TMPFS, "default: memory")
     if home != b"/":
         yield Mount(b"", home, MountMode.TMPFS, "default: home")
+    for text in manifest.tmpfs:
+        yield Mount(b"", _normal(os.fsencode(text)), MountMode.TMPFS, f"{manifest.name} tmpfs")
+    for pin in pinned:
+        for target in pin.targets:
+            yield Mount(pin.source, target, pin.mode, pin.origin)
+
+
+def _mounts_below(root: Mount, manifest: Manifest, pinned: Sequence[_Pinned]) -> Iterator[Mount]:
+    """The mounts when "/" is a directory: it, what must be writable and private, and the grants."""
+    yield root
+    for path in MEMORY_DIRECTORIES if root.mode is MountMode.RO else (b"/tmp",):
+        yield Mount(b"", path, MountMode.TMPFS, "default: memory")
     for text in manifest.tmpfs:
         yield Mount(b"", _normal(os.fsencode(text)), MountMode.TMPFS, f"{manifest.name} tmpfs")
     for pin in pinned:

@@ -96,6 +96,8 @@ class Rule:
     origin: str
     explicit: bool = True
     """Given by a person, not one of the defaults."""
+    reveals: bool = False
+    """Default hidden patterns do not hold below: what is there is the guest's own system, secrets included."""
 
 
 @record
@@ -128,10 +130,11 @@ _ON_THE_WAY: Final = _verdict(
 class _Compiled:
     """A rule's verdicts: at its own path, and below it."""
 
-    __slots__ = ("at", "below", "explicit")
+    __slots__ = ("at", "below", "explicit", "reveals")
 
     def __init__(self, rule: Rule) -> None:
         self.explicit = rule.explicit
+        self.reveals = rule.reveals
         allow = Allow(rule.origin)
         pinned = Deny(f"{rule.origin}: the granted path itself stays", EACCES, "")
         refuse = Deny(f"{rule.origin}: read-only", EACCES, "--rw")
@@ -317,6 +320,8 @@ class Policy:
         shut = above.shut.below(matched, lifted=rule is not None and rule.explicit)
         # What matched up to here may be lifted; the same patterns may match again further down.
         live = tuple((protected, states) for protected, states in stepped if states)
+        if rule is not None and rule.reveals:
+            live = tuple((protected, states) for protected, states in live if not protected.default)
         cover = rule or above.cover
         if node is None and above.node is None and shut is above.shut and cover is above.cover and live == above.live:
             return above  # every name in it is decided alike, at any depth

@@ -17,6 +17,7 @@ from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.executive import Executive
 from pylibos.emulation.fs.context import FsContext
 from pylibos.emulation.fs.filesystem import FileSystem
+from pylibos.emulation.fs.owners import AS_THEY_ARE, Owners
 from pylibos.emulation.fs.permission import permitted
 from pylibos.emulation.io_manager.manager import IoManager
 from pylibos.emulation.object_manager.manager import ObjectManager
@@ -77,7 +78,7 @@ class Composition:
         )
         self.waits = WaitQueue(lambda: self.host.clock_read(CLOCK_MONOTONIC))
         io = IoManager(self.host)
-        files = FileSystem(self.host, io.inodes)
+        files = FileSystem(self.host, io.inodes, _owners(config))
         processes = ProcessTable(TaskMemory)
         registry = Registry(lambda: self.host.clock_read(0))
         load_defaults(registry, hostname=os.fsdecode(config.hostname))
@@ -120,8 +121,9 @@ class Composition:
             files.mount_all(plan[:1])
             files.mount_all(standard_mounts(self.executive))
             files.mount_all(plan[1:])
-        except HostError as error:
-            raise PylibosError(f"cannot make the sandbox's file system: {os.strerror(error.errno)} {error.detail}") from error
+        except (HostError, SyscallError) as error:
+            detail = error.detail if isinstance(error, HostError) else "(a place to mount on)"
+            raise PylibosError(f"cannot make the sandbox's file system: {os.strerror(error.errno)} {detail}") from error
         publish(self.executive)
 
     def _credentials(self) -> Credentials:
@@ -183,6 +185,12 @@ class Composition:
             self.report(summary)
         self.audit.close()
         close_host(self.host)
+
+
+def _owners(config: RunConfig) -> Owners:
+    """An ordinary user who is somebody else inside owns what root owns there."""
+    uid = os.getuid()
+    return Owners(uid, os.getgid()) if uid and config.uid not in (None, uid) else AS_THEY_ARE
 
 
 def _umask() -> int:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from pylibos.emulation.config_manager.registry import Key
     from pylibos.emulation.executive import Executive
+    from pylibos.emulation.io_manager.manager import IoManager
     from pylibos.emulation.object_manager.manager import ObjectManager
     from pylibos.emulation.process.process import Process
     from pylibos.emulation.process.thread import Thread
@@ -120,6 +121,15 @@ def name_devices(volume: DeviceVolume, objects: ObjectManager) -> None:
             numbers = f"char {device_major(inode.rdev)}:{device_minor(inode.rdev)}"
             objects.dereference(objects.create(objects.types.device, numbers, f"\\Device\\{title}", permanent=True))
             objects.create_link(f"\\GLOBAL??\\{title}", f"\\Device\\{title}")
+
+
+def open_by_number(volume: DeviceVolume, io: IoManager) -> None:
+    """Let nodes that a guest makes with mknod, or that its root directory has, open the devices of the same number."""
+    root = volume.root
+    assert isinstance(root, StaticDirectory)
+    for inode in root.entries.values():
+        if isinstance(inode, DeviceNode):
+            io.device_numbers.setdefault((inode.mode & S_IFMT, inode.rdev), inode.open_device)
 
 
 def _add_device(volume: DeviceVolume, root: StaticDirectory, key: Key) -> None:

@@ -15,16 +15,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from pylibos.abi.errno import Errno
-from pylibos.abi.files import NAME_MAX, S_IFDIR, S_IFREG
+from pylibos.abi.files import NAME_MAX, S_IFDIR, S_IFREG, SYMLINK_LIMIT
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.fs.hostfs import HostVolume
 from pylibos.emulation.fs.inode import Directory, Inode, Location, Volume, path_of
 from pylibos.emulation.fs.memfs import MemVolume
 from pylibos.emulation.fs.native_changes import NativeChanges
 from pylibos.emulation.fs.overlay import CowVolume
+from pylibos.emulation.fs.owners import AS_THEY_ARE, Owners
 from pylibos.emulation.fs.permission import permitted
 from pylibos.emulation.fs.synthetic import SyntheticVolume
-from pylibos.emulation.fs.walk import Walk, mounted_on, parent_of, walk
+from pylibos.emulation.fs.walk import Walk, mounted_on, parent_of, split, walk
 from pylibos.emulation.fs.walk_cache import WalkCache
 from pylibos.monitor.host_abi import NodeKind
 
@@ -48,9 +49,10 @@ _DAC = 6
 class FileSystem:
     """The guest's name space of files."""
 
-    def __init__(self, host: HostABI, registry: Registry) -> None:
-        """Empty: mount b"/" first. registry: the I/O manager's backing streams."""
+    def __init__(self, host: HostABI, registry: Registry, owners: Owners = AS_THEY_ARE) -> None:
+        """Empty: mount b"/" first. registry: the I/O manager's backing streams. owners: who owns the host's files."""
         self.host = host
+        self.owners = owners
         self.registry = registry
         self.cache = WalkCache()
         self.native_changes = NativeChanges(host)
@@ -81,8 +83,8 @@ class FileSystem:
         if not isinstance(source, bytes):
             raise TypeError(f"mount kind {kind} needs a host path")
         if kind == "rw":
-            return HostVolume(self.host, device, self.registry, source)
-        return CowVolume(self.host, device, self.registry, source, read_only=kind == "ro")
+            return HostVolume(self.host, device, self.registry, source, owners=self.owners)
+        return CowVolume(self.host, device, self.registry, source, read_only=kind == "ro", owners=self.owners)
 
     def mount(self, path: bytes, volume: Volume) -> None:
         """Put volume at an absolute guest path. The first mount must be b"/"."""
@@ -125,21 +127,31 @@ class FileSystem:
         volume.unmounted()
 
     def _mount_point(self, path: bytes, *, directory: bool) -> Inode:
-        """The inode to cover, made with its parents where missing; links on the way are followed one level at a time."""
+        """The inode to cover, made with its parents where missing; links on the way are followed within the view (a root directory's links
+        are anybody's). Raises ELOOP, ENOTDIR."""
         current = self.root
-        parts = [part for part in path.split(b"/") if part]
-        for index, name in enumerate(parts):
-            last = index == len(parts) - 1
+        parts = split(path)
+        links = 0
+        while parts:
+            name = parts.pop()
+            if name in {b".", b"/"}:
+                continue
+            if name == b"..":
+                current = parent_of(current, self.root)
+                continue
             if not isinstance(current, Directory):
                 raise SyscallError(Errno.ENOTDIR)
             child = current.entries.get(name) or current.lookup(name, None)
-            if child is not None and child.kind == NodeKind.SYMLINK and not last:
+            if child is not None and child.kind == NodeKind.SYMLINK and parts:
+                links += 1
+                if links > SYMLINK_LIMIT:
+                    raise SyscallError(Errno.ELOOP)
                 target = child.read_link(None)  # type: ignore[arg-type]  # lower links need no thread
-                child = self._mount_point(
-                    target if target.startswith(b"/") else path_of(current) + b"/" + target, directory=True
-                )
+                current = self.root if target.startswith(b"/") else current
+                parts.extend(split(target))
+                continue
             if child is None:
-                kind = S_IFDIR | 0o755 if directory or not last else S_IFREG | 0o644
+                kind = S_IFDIR | 0o755 if directory or parts else S_IFREG | 0o644
                 child = current.make(name, kind, 0, 0)
             current = mounted_on(child)
         return current

@@ -19,6 +19,7 @@ from pylibos.abi.errno import Errno
 from pylibos.abi.files import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, STATFS
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.fs.inode import Directory, Entry, Inode, Symlink, Volume
+from pylibos.emulation.fs.owners import AS_THEY_ARE, Owners
 from pylibos.monitor.host_abi import Access, AttributeChange, Create, HostError
 
 if TYPE_CHECKING:
@@ -42,8 +43,11 @@ class HostVolume(Volume):
     kind = b"virtiofs"
     magic = HOSTFS_MAGIC
 
-    def __init__(self, host: HostABI, device: int, registry: Registry, path: bytes, *, read_only: bool = False) -> None:
+    def __init__(
+        self, host: HostABI, device: int, registry: Registry, path: bytes, *, read_only: bool = False, owners: Owners = AS_THEY_ARE
+    ) -> None:
         super().__init__(host, device, source=b"host", read_only=read_only)
+        self.owners = owners
         self.registry = registry
         self.path = path
         self.known: WeakValueDictionary[tuple[int, int], Inode] = WeakValueDictionary()
@@ -90,8 +94,7 @@ def take(inode: Inode, attributes: StreamAttributes, volume: HostVolume) -> None
     inode.device = volume.guest_device(attributes.device)
     inode.number = attributes.inode
     inode.mode = attributes.mode
-    inode.uid = attributes.uid
-    inode.gid = attributes.gid
+    inode.uid, inode.gid = volume.owners.inside(attributes.uid, attributes.gid)
     inode.nlink = attributes.link_count
     inode.rdev = attributes.rdev
     inode.size = attributes.size
@@ -151,6 +154,8 @@ class HostBacked(Inode):
     def change(
         self, mode: int | None = None, uid: int | None = None, gid: int | None = None, atime: int | None = None, mtime: int | None = None
     ) -> None:
+        assert isinstance(self.volume, HostVolume)
+        uid, gid = self.volume.owners.outside(uid, gid)
         self.volume.host.stream_change(self.uri(), AttributeChange(mode, uid, gid, atime, mtime))
         self.refresh()
 
@@ -225,6 +230,8 @@ class HostFile(HostBacked):
         if self.handle is None:
             super().change(mode, uid, gid, atime, mtime)
         else:
+            assert isinstance(self.volume, HostVolume)
+            uid, gid = self.volume.owners.outside(uid, gid)
             self.volume.host.stream_change_open(self.handle, AttributeChange(mode, uid, gid, atime, mtime))
             self.refresh()
 
@@ -360,9 +367,10 @@ class HostDirectory(HostBacked, Directory):
         create = Create.UNNAMED if nameable else Create.UNNAMED | Create.EXCLUSIVE
         stream = host.stream_open(self.uri(), Access.READ_WRITE, create, mode & 0o7777)
         attributes = host.stream_query_open(stream)
-        if (attributes.uid, attributes.gid) != (uid, gid):
+        owner, group = volume.owners.outside(uid, gid)
+        if (attributes.uid, attributes.gid) != (owner, group):
             with suppress(HostError):
-                host.stream_change_open(stream, AttributeChange(uid=uid, gid=gid))
+                host.stream_change_open(stream, AttributeChange(uid=owner, gid=group))
         if attributes.mode & 0o7777 != mode & 0o7777:
             host.stream_change_open(stream, AttributeChange(mode=mode & 0o7777))
         inode = volume.inode_for(host.stream_query_open(stream), self, b"#%d" % attributes.inode)

@@ -25,6 +25,7 @@ from pylibos.abi.errno import Errno
 from pylibos.abi.files import OVERLAYFS_MAGIC, S_IFMT, S_IFREG, STATFS
 from pylibos.emulation.fs.inode import Entry, Inode, Symlink
 from pylibos.emulation.fs.memfs import PLAIN, READ, MemDirectory, MemFile, MemSpecial, MemVolume
+from pylibos.emulation.fs.owners import AS_THEY_ARE, Owners
 from pylibos.monitor.host_abi import Access, Create, HostError, NodeKind
 
 if TYPE_CHECKING:
@@ -46,8 +47,11 @@ class CowVolume(MemVolume):
     kind = b"overlay"
     magic = OVERLAYFS_MAGIC
 
-    def __init__(self, host: HostABI, device: int, registry: Registry, lower: bytes, *, read_only: bool = False) -> None:
+    def __init__(
+        self, host: HostABI, device: int, registry: Registry, lower: bytes, *, read_only: bool = False, owners: Owners = AS_THEY_ARE
+    ) -> None:
         super().__init__(host, device, registry, source=b"overlay")
+        self.owners = owners
         self.read_only = read_only
         self.options = b"ro" if read_only else b"rw"
         self.lower_path = lower
@@ -66,20 +70,21 @@ class CowVolume(MemVolume):
         """The inode that stands for a host file nobody has changed."""
         kind = attributes.mode & S_IFMT
         mode = attributes.mode
+        uid, gid = self.owners.inside(attributes.uid, attributes.gid)
         inode: Inode
         if kind == S_IFREG:
-            inode = CowFile(self, attributes.inode, mode, attributes.uid, attributes.gid)
+            inode = CowFile(self, attributes.inode, mode, uid, gid)
             inode.lower = path
             inode.lower_blocks = attributes.blocks
             inode.lower_key = (attributes.device, attributes.inode)
         elif kind >> 12 == NodeKind.DIRECTORY:
-            inode = CowDirectory(self, attributes.inode, mode, attributes.uid, attributes.gid)
+            inode = CowDirectory(self, attributes.inode, mode, uid, gid)
             inode.lower = path
         elif kind >> 12 == NodeKind.SYMLINK:
-            inode = CowSymlink(self, attributes.inode, attributes.uid, attributes.gid, b"")
+            inode = CowSymlink(self, attributes.inode, uid, gid, b"")
             inode.lower = path
         else:
-            inode = MemSpecial(self, attributes.inode, mode, attributes.uid, attributes.gid)
+            inode = MemSpecial(self, attributes.inode, mode, uid, gid)
             inode.rdev = attributes.rdev
         inode.device = self.guest_device(attributes.device)
         inode.size = attributes.size

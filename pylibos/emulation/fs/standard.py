@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pylibos.emulation.config_manager.defaults import add_mount
-from pylibos.emulation.fs.devfs import DeviceVolume, create_devfs, name_devices
+from pylibos.emulation.fs.devfs import DeviceVolume, create_devfs, name_devices, open_by_number
 from pylibos.emulation.fs.inode import path_of
 from pylibos.emulation.fs.procfs import create_procfs
 from pylibos.emulation.fs.sysfs import create_sysfs
@@ -34,6 +34,7 @@ def publish(executive: Executive) -> None:
     for volume in executive.files.mounts:
         if isinstance(volume, DeviceVolume):
             name_devices(volume, executive.objects)
+            open_by_number(volume, executive.io)
         texts = (volume.source, path_of(volume.root), volume.kind, b"ro" if volume.read_only else b"rw")
         source, target, kind, options = (text.decode("utf-8", "surrogateescape") for text in texts)
         add_mount(executive.registry, source, target, kind, options)

@@ -97,9 +97,18 @@ def test_policy_file_then_flags(runtime: Runtime, tmp_path: Path) -> None:
 
 
 def test_root_inside(runtime: Runtime) -> None:
-    main(["run", "--root", "--", "id"])
+    main(["run", "--as-root", "--", "id"])
     assert (runtime.config.uid, runtime.config.gid) == (0, 0)
     assert runtime.config.environment[b"USER"] == b"root"
+
+
+def test_a_root_directory(runtime: Runtime, tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text("ada:x:7:7::/home/ada:/bin/sh\n")
+    main(["run", "--root", str(tmp_path), "--uid", "7", "--", "x"])
+    config = runtime.config
+    assert config.policy.mount_plan()[0].source == os.fsencode(tmp_path.resolve())
+    assert (config.environment[b"HOME"], config.environment[b"USER"], config.cwd) == (b"/home/ada", b"ada", b"/")
 
 
 def test_verbosity(runtime: Runtime) -> None:
@@ -181,7 +190,11 @@ def test_status_descriptor_is_not_inherited(runtime: Runtime) -> None:
         pytest.param(["--status-fd", "x", "--", "x"], "not an open descriptor", id="no-number"),
         pytest.param(["--audit", "/no/such/dir/a", "--", "x"], "no such directory", id="audit-directory"),
         pytest.param(["--cwd", "usr", "--", "x"], "a path inside the guest starts with /", id="relative-cwd"),
-        pytest.param(["--root", "--uid", "5", "--", "x"], "--root contradicts --uid", id="root-and-uid"),
+        pytest.param(["--as-root", "--uid", "5", "--", "x"], "--as-root contradicts --uid", id="root-and-uid"),
+        pytest.param(["--root", "--", "id"], "to be root inside: --as-root", id="root-without-directory"),
+        pytest.param(["--root", "id", "-u"], "unknown option -u", id="root-as-it-was"),
+        pytest.param(["--root", "/no/such", "--", "x"], "to be root inside write --as-root", id="no-such-root"),
+        pytest.param(["--root", "/etc/passwd", "--", "x"], "not a directory", id="root-is-a-file"),
         pytest.param(["--hostname", "a" * 65, "--", "x"], "longer than 64 bytes", id="host-name"),
         pytest.param(["-e", "NOT_SET_ANYWHERE", "--", "x"], "the variable is not set here", id="unset-variable"),
         pytest.param(["-p", "workspac", "--", "x"], "did you mean workspace?", id="preset"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pylibos.monitor.manifest import Grant, Manifest, ManifestError, MountMode, Restriction, grant_flag, parse_manifest
+from pylibos.monitor.manifest import Grant, Manifest, ManifestError, MountMode, Restriction, grant_flag, parse_manifest, root_flag
 from pylibos.monitor.manifest_resolve import CREDENTIALS, Invocation, ResolvedManifest, current_invocation, default_policy, resolve
 from pylibos.monitor.policy import EACCES, ENOENT, Operation, Policy
 
@@ -229,3 +229,52 @@ def test_invocation_of_this_process() -> None:
 
 def test_all_credential_patterns_parse() -> None:
     assert len(default_policy(Invocation(None, HOME)).protections) == len(CREDENTIALS)
+
+
+@pytest.mark.parametrize(("text", "mode"), [("{}", MountMode.COW), ("{}:rw", MountMode.RW), ("{}:ro", MountMode.RO)])
+def test_a_root_is_all_there_is(work: Path, text: str, mode: MountMode) -> None:
+    manifest = Manifest(root=root_flag(text.format(work)), grants=(grant_flag("--ro", "/usr/lib"),))
+    resolved = resolve(manifest, Invocation(b"/usr", HOME, home_inside=b"/home/ada"))
+    places = by_place(resolved)
+    assert places[b"/"] == (os.fsencode(work), mode)
+    assert places[b"/tmp"][1] is MountMode.TMPFS
+    assert (b"/run" in places) is (mode is MountMode.RO)
+    assert (resolved.cwd, resolved.home) == (b"/", b"/home/ada")
+    assert errno(resolved, Operation.READ, os.fsencode(work) + b"/etc/passwd") == 0
+    assert errno(resolved, Operation.WRITE, os.fsencode(work) + b"/etc/passwd") == (0 if mode is MountMode.RW else EACCES)
+    assert errno(resolved, Operation.READ, b"/etc/passwd") == ENOENT
+    assert errno(resolved, Operation.READ, b"/usr/lib/x") == 0
+
+
+def test_what_a_root_has_is_the_guests_own_secrets_included(work: Path) -> None:
+    hidden = Manifest(root=root_flag(str(work)), restrictions=(Restriction("**/secret", hidden=True, origin="policy"),))
+    resolved = resolve(hidden, Invocation(None, HOME))
+    assert errno(resolved, Operation.READ, os.fsencode(work) + b"/root/.ssh/id") == 0
+    assert errno(resolved, Operation.READ, os.fsencode(work) + b"/root/secret") == ENOENT
+    above = resolve(Manifest(grants=(grant_flag("--ro", str(work)),)), Invocation(None, HOME))
+    assert errno(above, Operation.READ, os.fsencode(work) + b"/root/.ssh/id") == ENOENT
+
+
+@pytest.mark.parametrize("text", ["/no/such", "/", "/etc/passwd"])
+def test_roots_that_are_none(text: str) -> None:
+    with pytest.raises(ManifestError, match=r"No such file|whole host|not a directory"):
+        resolve(Manifest(root=root_flag(text)), Invocation(None, HOME))
+
+
+def test_the_root_of_a_policy_file() -> None:
+    plain = parse_manifest(b'version = 1\nroot = "./tree"')
+    table = parse_manifest(b'version = 1\n[root]\nsource = "~/tree"\nmode = "rw"')
+    assert plain.root is not None
+    assert table.root is not None
+    assert (plain.root.source, plain.root.mode, plain.root.origin) == ("./tree", MountMode.COW, "policy:2 root")
+    assert (table.root.source, table.root.mode) == ("~/tree", MountMode.RW)
+    for wrong, message in {
+        "root = true": "--as-root",
+        'root = "tree"': "must start with",
+        'root = {sorce = "/x"}': 'did you mean "source"',
+        'root = {mode = "rw"}': "needs source",
+        'root = {source = "/x", mode = "tmpfs"}': "unknown mode",
+        "root = 3": "must be a string",
+    }.items():
+        with pytest.raises(ManifestError, match=message):
+            parse_manifest(b"version = 1\n" + wrong.encode())
