@@ -7,7 +7,8 @@ Invariants: the native run is the oracle; both runs get the same bytes on standa
     with the same name, because programs print their paths.
 
 Two ways to give a contained program its files: `rw` grants the working directory, `cow` lets it work in the copy-on-write view and has
-tar, run inside after the program, carry what the view then contains out through a granted directory.
+tar, run inside after the program, carry what the view then contains out through a granted directory. After every contained run the
+host is looked at: with `cow` the working directory, contents included, and always a directory beside it, which nobody grants.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from tests.harness.host_trees import changes, scan
 from tests.harness.processes import Completed, run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,6 +86,8 @@ class Outcome:
     stdout: bytes
     stderr: bytes
     tree: Tree
+    touched: tuple[str, ...] = ()
+    """What a contained run has changed on the host without a grant; must be empty."""
 
 
 def as_user(user: int | None, argv: Sequence[str]) -> list[str]:
@@ -104,6 +109,11 @@ class Arena:
     def __init__(self, base: Path) -> None:
         self._work = base / "work"
         self._out = base / "out"
+        self._beside = base / "beside"
+        self._beside.mkdir(exist_ok=True)
+        (self._beside / "file").write_bytes(b"not granted")
+        with suppress(FileExistsError):
+            (self._beside / "link").symlink_to("../work")
 
     @property
     def work(self) -> Path:
@@ -140,11 +150,14 @@ class Arena:
             script = '"$@"; status=$?; tar -cf "$OUT/tree.tar" . || exit 99; exit $status'
             argv = ["/bin/sh", "-c", script.replace("$OUT", str(self._out)), "sh", *argv]
             flags += ["--rw", str(self._out)]
+        ungranted = [str(self._beside), *([str(self._work)] if case.grant == "cow" else [])]
+        before = scan(ungranted, contents=True)
         command = pylibos_argv(engine, argv, flags, {**ENVIRONMENT, **case.env})
         completed = run(as_user(case.user, command), cwd=self._work, env=outer_environment(), stdin=case.stdin, timeout=case.timeout * 2)
+        touched = changes(before, scan(ungranted, contents=True))
         if case.files and case.grant == "cow":
             produced = self._unpack()
-        return self._outcome(case, completed, produced)
+        return replace(self._outcome(case, completed, produced), touched=tuple(touched))
 
     def _unpack(self) -> Path:
         target = self._out / "tree"
@@ -237,6 +250,8 @@ def difference(native: Outcome, inside: Outcome) -> dict[str, str]:
         names = sorted(set(native.tree) | set(inside.tree))
         changed = [name for name in names if native.tree.get(name) != inside.tree.get(name)]
         found["files"] = "\n".join(f"{name}: -{native.tree.get(name)} +{inside.tree.get(name)}" for name in changed[:40])
+    if inside.touched:
+        found["host"] = "\n".join(inside.touched[:40])
     if inside.completed.leaked:
         found["leaked"] = ", ".join(inside.completed.leaked)
     return found

@@ -38,6 +38,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("pylibos", "programs under PyLibOS")
     everywhere = ",".join((NATIVE, *ENGINES))
     group.addoption("--engines", default=everywhere, help="where programs run, separated by commas: native, notify, ptrace")
+    checked = "what of the host's visible trees is compared before and after tests/integration"
+    group.addoption("--host-check", choices=("metadata", "contents", "off"), default="metadata", help=checked)
     group.addoption("--fuzz-seconds", type=float, default=10.0, help="how long each run of the system call fuzzer lasts")
     group.addoption("--escape-rounds", type=int, default=2_000, help="how often each race of tests/escape is run")
     group.addoption("--debootstrap", default="", metavar="DIR", help="a root made by debootstrap, made there when the directory is empty")
