@@ -77,13 +77,18 @@ def with_flags(manifest: Manifest, parsed: Parsed, network: str | None) -> Manif
     manifest = manifest.with_grants(grants, tmpfs)
     if network is not None:
         manifest = replace(manifest, network=Network(network))
-    root, cwd, timeout = parsed.last("root"), parsed.last("cwd"), parsed.last("timeout")
+    root, cwd = parsed.last("root"), parsed.last("cwd")
+    timeout, pids = parsed.last("timeout"), parsed.last("pids")
     if root is not None:
         manifest = replace(manifest, root=root_flag(root))
     if cwd is not None:
         manifest = replace(manifest, cwd=guest_path(cwd, "--cwd"))
     if timeout is not None:
         manifest = replace(manifest, limits=replace(manifest.limits, timeout_ns=parse_duration(timeout)))
+    if pids is not None:
+        if not (pids.isascii() and pids.isdigit()) or not 0 < int(pids) < 1 << 31:
+            raise UsageError(f"--pids {pids}: not a number from 1 to {(1 << 31) - 1}", "write --pids 64")
+        manifest = replace(manifest, limits=replace(manifest.limits, processes=int(pids)))
     return manifest
 
 

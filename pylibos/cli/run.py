@@ -37,6 +37,7 @@ OPTIONS = (
     Option("--cwd -C", "directory to start in", "PATH"),
     Option("--net", "none (default) or loopback (a network of the sandbox's own)", "none|loopback"),
     Option("--timeout", "kill everything after this long: 30s, 5m, 200ms", "DURATION"),
+    Option("--pids", "at most so many processes and threads", "N"),
     Option(
         "--root", "the directory that is / inside; what is written stays in the sandbox (:rw: reaches it)", "DIR[:cow|:rw|:ro]",
         instead="; to be root inside: --as-root",
@@ -54,7 +55,6 @@ OPTIONS = (
     Option("--quiet -q", "say nothing but errors"),
     Option("--help -h", "this page"),
     Option("--memory -m", metavar="SIZE", refused="no memory limit is enforced yet"),
-    Option("--pids", metavar="N", refused="no limit on processes is enforced yet"),
     Option("--cpus", metavar="N", refused="no processor limit is enforced yet"),
     Option("--name", metavar="NAME", refused="sandboxes have no names yet"),
     Option("--publish", metavar="PORT", refused="the network has no way in yet"),

@@ -53,7 +53,7 @@ class Births:
         else:
             registers = self._tracer.registers(tid)
             flags = registers[events.RDI] if registers is not None and registers[events.ORIG_RAX] == NR_CLONE else 0
-            if len(supervisor.tasks) >= TASKS_MAX:
+            if len(supervisor.tasks) >= supervisor.tasks_max:
                 self._refuse(tid, task, child_tid, flags)
                 return
             thread = supervisor.executive.processes.fork(task.thread, child_tid, supervisor.guest_pid(child_tid), flags)
@@ -74,7 +74,7 @@ class Births:
         supervisor = self._supervisor
         if not self._refused:
             self._refused = True
-            supervisor.report(f"pylibos: the sandbox has reached its limit of {TASKS_MAX} tasks; fork answers EAGAIN")
+            supervisor.report(f"pylibos: the sandbox has reached its limit of {supervisor.tasks_max} tasks; fork answers EAGAIN")
         self.held.pop(child_tid, None)
         supervisor.kill(child_tid)
         if flags & CLONE_THREAD or supervisor.run_to_exit(tid, True) is None:

@@ -37,6 +37,7 @@ from pylibos.runtime.status import ProgramNotExecutable, ProgramNotFound, Pylibo
 
 if TYPE_CHECKING:
     from pylibos.emulation.fs.filesystem import Plan
+    from pylibos.emulation.process.job import Job
     from pylibos.monitor.policy import Decision, Operation
     from pylibos.runtime.config import RunConfig
     from pylibos.runtime.installer import Installer
@@ -68,6 +69,8 @@ class Composition:
     def __init__(self, config: RunConfig) -> None:
         self.config = config
         self._supervisor: Supervisor | None = None
+        self.job: Job | None = None
+        """What all guests together are, when they have a limit in common."""
         self.audit = Audit(
             AuditFile(os.fsdecode(config.audit_path)) if config.audit_path is not None else None,
             report=self.report if config.verbose > 0 else None,
@@ -161,6 +164,9 @@ class Composition:
         thread = self.executive.processes.create_root(self.executive, host_pid, guest_pid, self.credentials, self.context)
         # It belongs to init's group until the setsid it makes before its execve.
         thread.process.pgid = thread.process.sid = 0
+        jobs = self.executive.processes.jobs
+        if jobs is not None and self.job is not None:
+            jobs.assign(self.job, thread.process)
         return thread
 
     # -- the engine ---------------------------------------------------------------------------------------------------

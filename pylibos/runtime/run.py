@@ -39,6 +39,8 @@ WAIT_KILLABLE_RECV: Final = 32
 LISTENER_TAG: Final = 1 << 32
 """Tag of the control socket among the watched streams, whose tags are descriptor numbers."""
 _OOM_SCORE: Final = 500
+ACCOUNT_PERIOD_NS: Final = 50_000_000
+"""How often the processor time of all guests is looked at, when it has a limit: what is used beyond it is at most this, per core."""
 _FATAL_REQUESTS: Final = 2
 """How often a person must press Ctrl-C for the sandbox to be killed instead of asked."""
 
@@ -60,17 +62,26 @@ def _raise_descriptor_limit() -> tuple[int, int]:
     return soft, hard
 
 
+def _bounded(limits: tuple[int, int], bound: int) -> tuple[int, int]:
+    """Soft and hard limit (-1: none), neither above bound."""
+    hard = bound if limits[1] < 0 else min(limits[1], bound)
+    return (hard if limits[0] < 0 else min(limits[0], hard)), hard
+
+
 class Run:
     """One sandbox from start to end."""
 
     def __init__(self, config: RunConfig, descriptor_limits: tuple[int, int]) -> None:
         self.config = config
-        self.descriptor_limits = descriptor_limits
-        self.passage = min(PASSAGE, (PASSAGE + 1 if descriptor_limits[0] < 0 else descriptor_limits[0]) - 1)
+        wanted = config.policy.manifest.limits.descriptors
+        self.descriptor_limits = descriptor_limits if wanted is None else _bounded(descriptor_limits, wanted)
+        soft = self.descriptor_limits[0]
+        self.passage = min(PASSAGE, (PASSAGE + 1 if soft < 0 else soft) - 1)
         """Below the limit: the loader could not put the descriptor there otherwise."""
         self.traced = config.engine == "ptrace"
         self.loopback = config.policy.manifest.network is Network.LOOPBACK
         self.timed_out = False
+        self.out_of_time = False
         self.requests = 0
         self.tracer = Tracer()
         self.loader = _sealed_memory("pylibos-loader", loader_image())
@@ -116,7 +127,7 @@ class Run:
         supervisor = self._supervisor(init)
         try:
             self.tracer.seize(init.pid)
-            resource.prlimit(init.pid, resource.RLIMIT_NOFILE, self.descriptor_limits)
+            self._limit(init.pid)
             init.control.send(struct.pack("<Q", len(block)))
             gc.freeze()
             gc.enable()
@@ -127,6 +138,13 @@ class Run:
         finally:
             supervisor.close()
         return self._exit_status(status)
+
+    def _limit(self, pid: int) -> None:
+        """The limits that are the host kernel's to keep: init has them, and every guest inherits them. None can be raised inside."""
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, self.descriptor_limits)
+        size = self.config.policy.manifest.limits.file_size
+        if size is not None:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, _bounded(resource.prlimit(pid, resource.RLIMIT_FSIZE), size))
 
     def _supervisor(self, init: Init) -> Supervisor:
         composition = self.composition
@@ -159,11 +177,35 @@ class Run:
         configure_tracer(self.tracer, traced=self.traced, report_all=self.config.trace)
         if init.walls.pids:
             supervisor.name_space = os.open(f"/proc/{init.pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        limits = self.config.policy.manifest.limits
+        if limits.processes is not None:
+            supervisor.tasks_max = min(supervisor.tasks_max, limits.processes)
+        if limits.cpu_ns is not None:
+            self._watch_processor_time(supervisor, limits.cpu_ns)
         if self.config.timeout_ns is not None:
             now = composition.executive.host.clock_read(1)
             composition.waits.timers.add(now + self.config.timeout_ns, lambda: self._time_out(supervisor))
             supervisor.arm_timer()
         return supervisor
+
+    def _watch_processor_time(self, supervisor: Supervisor, limit_ns: int) -> None:
+        """All guests are one job; its account is looked at often, and a job that has used its time ends."""
+        from pylibos.emulation.process.job import Job, JobLimits, JobTable
+
+        executive = self.composition.executive
+        job = Job("Sandbox", JobLimits(job_time_ns=limit_ns))
+        executive.processes.jobs = JobTable()
+        self.composition.job = job
+
+        def look() -> None:
+            if job.enforce(executive.host):
+                self.out_of_time = True
+                supervisor.main_status = signal.SIGKILL
+                return
+            self.composition.waits.timers.add(executive.host.clock_read(1) + ACCOUNT_PERIOD_NS, look)
+
+        look()
+        supervisor.arm_timer()
 
     def _stream(self, tag: int, _ready: int) -> None:
         if tag != LISTENER_TAG:
@@ -193,6 +235,8 @@ class Run:
         denied = self.composition.denials()
         if self.timed_out:
             return ExitStatus(reason="timeout", denied=denied)
+        if self.out_of_time:
+            return ExitStatus(signal=signal.SIGKILL, reason="limit:cpu", denied=denied)
         if os.WIFSIGNALED(status):
             return ExitStatus(signal=os.WTERMSIG(status), reason="signal", denied=denied)
         return ExitStatus(code=os.WEXITSTATUS(status), denied=denied)

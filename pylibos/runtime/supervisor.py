@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from pylibos.emulation.dispatch import dispatch, internal_fault
 from pylibos.emulation.outcome import Clone, Exec, Forward, Install, Translated
 from pylibos.monitor.host_abi import HostError
-from pylibos.runtime.births import Births
+from pylibos.runtime.births import TASKS_MAX, Births
 from pylibos.runtime.blocking import BlockingCalls
 from pylibos.runtime.cloning import CloneCalls
 from pylibos.runtime.image import ImageLoader
@@ -78,6 +78,7 @@ class Supervisor:
         self.calling: Thread | None = None
         """Whose call is being answered: the audit log names it."""
         self.only_traced = False
+        self.tasks_max = TASKS_MAX
         self.dispatch: Callable[[Thread, int, tuple[int, ...]], Answer | Blocking] = dispatch
         self.on_request: Callable[[int], None] = lambda _signal: None
         self.on_timer: Callable[[], None] = lambda: None

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pylibos.emulation.guest import GuestMemory
     from pylibos.emulation.object_manager.dispatcher import ProcessExit
     from pylibos.emulation.outcome import ExecPlan
+    from pylibos.emulation.process.job import JobTable
     from pylibos.emulation.security.credentials import Credentials
 
 MemoryFactory = Callable[[int], "GuestMemory"]
@@ -42,7 +43,18 @@ _CLOCK_MONOTONIC = 1
 class ProcessTable:
     """Processes by pid and host_pid, threads by tid and host_tid."""
 
-    __slots__ = ("_by_host_pid", "_by_host_tid", "_by_pid", "_by_tid", "_memory", "_sweep_at", "_zombies", "init", "on_process_exit")
+    __slots__ = (
+        "_by_host_pid",
+        "_by_host_tid",
+        "_by_pid",
+        "_by_tid",
+        "_memory",
+        "_sweep_at",
+        "_zombies",
+        "init",
+        "jobs",
+        "on_process_exit",
+    )
 
     def __init__(self, memory: MemoryFactory) -> None:
         self._memory = memory
@@ -54,6 +66,8 @@ class ProcessTable:
         self._sweep_at = _SWEEP_MINIMUM
         self.init: Process | None = None
         """The first process of the sandbox; inherits orphans."""
+        self.jobs: JobTable | None = None
+        """Which job each process is in; None while there are no jobs."""
         self.on_process_exit: list[Callable[[Process], None]] = []
         """Called when a process ends (its last thread has gone): the I/O manager drops record locks, the runtime its state."""
 
@@ -159,6 +173,8 @@ class ProcessTable:
         child.execution_count = owner.execution_count
         child.forked_without_exec = True
         child.start_ns = executive.host.clock_read(_CLOCK_MONOTONIC)
+        if self.jobs is not None:
+            self.jobs.forked(owner, child)
         self._enter_process(child)
         return self._enter_thread(child, guest_child_tid, host_child_tid)
 
@@ -206,6 +222,8 @@ class ProcessTable:
         self._reparent(process)
         for callback in self.on_process_exit:
             callback(process)
+        if self.jobs is not None:
+            self.jobs.exited(process)
         if process.exited is not None:
             process.exited.exited(process.exit_status)
         if len(self._zombies) >= self._sweep_at:
