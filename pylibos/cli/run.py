@@ -37,7 +37,7 @@ OPTIONS = (
     Option("--cwd -C", "directory to start in", "PATH"),
     Option("--net", "none (default) or loopback (a network of the sandbox's own)", "none|loopback"),
     Option("--timeout", "kill everything after this long: 30s, 5m, 200ms", "DURATION"),
-    Option("--pids", "at most so many processes and threads", "N"),
+    Option("--pids", "at most so many processes and threads (a thread too many ends its process)", "N"),
     Option(
         "--root", "the directory that is / inside; what is written stays in the sandbox (:rw: reaches it)", "DIR[:cow|:rw|:ro]",
         instead="; to be root inside: --as-root",
