@@ -19,7 +19,7 @@ from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.fs import proc_text
 from pylibos.emulation.fs.hostfs import HostFile
 from pylibos.emulation.fs.inode import Inode, Location
-from pylibos.emulation.fs.synthetic import MagicLink, SyntheticDirectory, SyntheticFile, SyntheticInode, SyntheticLink, SyntheticVolume
+from pylibos.emulation.fs.synthetic import MagicLink, SyntheticDirectory, SyntheticFile, SyntheticInode, SyntheticVolume
 from pylibos.monitor.host_abi import Access, Create, HostError
 
 if TYPE_CHECKING:
@@ -216,7 +216,9 @@ class ProcessDirectories:
         if name == b"fdinfo":
             return SyntheticDirectory(volume, self._fdinfo_lookup(subject), _fd_names(subject), 0o555, number, *owner)
         if name == b"task" and subject.task is None:
-            return SyntheticDirectory(volume, self._task_lookup(process), _task_names(process), 0o555, number, *owner)
+            tasks = SyntheticDirectory(volume, self._task_lookup(process), _task_names(process), 0o555, number, *owner)
+            tasks.nlink += len(process.threads)  # what says "one thread" to programs that must not fork with more
+            return tasks
         if name == b"net":
             return self.network
         if name == b"ns":
@@ -271,11 +273,19 @@ class ProcessDirectories:
         return lookup
 
     def _namespace(self, name: bytes, _thread: Thread | None) -> Inode | None:
+        """A link to a name space: all guests are in the same ones. What it leads to can be opened and compared, and does nothing."""
         if name not in _NAMESPACES:
             return None
         kind = name.removesuffix(b"_for_children")
-        text = b"%b:[%d]" % (kind, _NAMESPACE_FIRST + _NAMESPACES.index(kind))
-        return SyntheticLink(self.volume, lambda _: text, _NAMESPACE_FIRST + _NAMESPACES.index(kind))
+        number = _NAMESPACE_FIRST + _NAMESPACES.index(kind)
+        volume = self.volume
+
+        def resolve(_reader: Thread) -> Location:
+            space = SyntheticFile(volume, lambda _: b"", None, 0o444, number)
+            space.name = kind
+            return Location(space, space, kind)
+
+        return MagicLink(volume, lambda _: b"%b:[%d]" % (kind, number), resolve, number)
 
     # -- magic links ---------------------------------------------------------------------------------------------------------
     def _place(self, subject: Subject, name: bytes, number: int) -> MagicLink:
