@@ -186,7 +186,9 @@ class LinuxGuests:
         pid = _process(host_pid)
         if limits is None:
             return prlimit(pid, resource)
-        return prlimit(pid, resource, limits)
+        # Python's prlimit takes rlim_t as a signed number: what is above the half comes as its complement.
+        soft, hard = (limit - (1 << 64) if limit >> 63 == 1 else limit for limit in limits)
+        return prlimit(pid, resource, (soft, hard))
 
     @host_call
     def process_command_line(self, host_pid: int, environment: bool = False) -> bytes:

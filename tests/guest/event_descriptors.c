@@ -123,3 +123,27 @@ CASE(process_descriptors)
     SHOW(syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0));
     SHOW(syscall(SYS_pidfd_open, 0, 0)), SHOW(syscall(SYS_pidfd_open, -5, 0)), SHOW(syscall(SYS_pidfd_open, 1 << 29, 0));
 }
+CASE(process_directories)
+{
+    char path[64];
+    siginfo_t info;
+    pid_t child = fork();
+    if (child == 0) {
+        pause();
+        _exit(0);
+    }
+    snprintf(path, sizeof path, "/proc/%d", child);
+    int fd = MUST(open(path, O_RDONLY | O_DIRECTORY));
+    SHOW(syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0));
+    SHOW(syscall(SYS_pidfd_send_signal, fd, 77, NULL, 0));
+    SHOW(syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 1 << 10));
+    SHOW(syscall(SYS_pidfd_send_signal, 77, SIGTERM, NULL, 0));
+    SHOW(syscall(SYS_pidfd_send_signal, open("/proc", O_RDONLY), SIGTERM, NULL, 0));
+    snprintf(path, sizeof path, "/proc/%d/task/%d", child, child);
+    SHOW(syscall(SYS_pidfd_send_signal, open(path, O_RDONLY), SIGTERM, NULL, 0));
+    SHOW(syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0));
+    SHOW(waitid(P_PID, child, &info, WEXITED | WNOWAIT));
+    SHOW(syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0));
+    wait_for("child", child);
+    SHOW(syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0));
+}

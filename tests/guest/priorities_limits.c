@@ -31,6 +31,17 @@ CASE(limits)
     }
     wait_for("child", child);
 }
+CASE(limits_beyond_any_size)
+{
+    struct rlimit limit = {RLIM_INFINITY - 1, RLIM_INFINITY - 1}, old;
+    SHOW(setrlimit(RLIMIT_AS, &limit));
+    SHOW(getrlimit(RLIMIT_AS, &old));
+    say("%lx %lx", (long)old.rlim_cur, (long)old.rlim_max);
+    limit.rlim_cur = 1UL << 63;
+    SHOW(prlimit(0, RLIMIT_AS, &limit, &old));
+    SHOW(getrlimit(RLIMIT_AS, &old));
+    say("%lx %lx", (long)old.rlim_cur, (long)old.rlim_max);
+}
 CASE(processor_time_limit)
 {
     struct rlimit limit = {1, 2};

@@ -115,7 +115,7 @@ class MemVolume(Volume):
     def released_text(self, inode: Inode) -> None:
         """Give up what a nameless inode of ours was charged for. Its attributes may live on in a descriptor: they are few then."""
         size = len(inode.target) if isinstance(inode, MemSymlink) else 0
-        if isinstance(inode, (Attributed, MemDirectory)) and inode.charged:
+        if isinstance(inode, (Attributed, AttributedSymlink, MemDirectory)) and inode.charged:
             size += inode.charged
             inode.charged = 0
         self.text_size -= size
@@ -176,7 +176,6 @@ class Attributed(Inode):
         self.ctime = self.volume.now()
         self.modified()
 
-
     def _charge(self, used: int) -> None:
         volume = self.volume
         if isinstance(volume, MemVolume):
@@ -194,7 +193,24 @@ class MemSpecial(Attributed):
         self.extra: object = None
 
 
-class MemSymlink(Symlink):
+class AttributedSymlink(Symlink):
+    """A symbolic link with extended attributes: of the trusted and security name spaces, no others."""
+
+    __slots__ = ("charged", "xattrs")
+
+    def __init__(self, volume: Volume, number: int, uid: int, gid: int, target: bytes) -> None:
+        super().__init__(volume, number, uid, gid, target)
+        self.xattrs: dict[bytes, bytes] | None = None
+        self.charged = 0
+
+    load_xattrs = Attributed.load_xattrs
+    _charge = Attributed._charge
+    xattr_names = Attributed.xattr_names
+    xattr_get = Attributed.xattr_get
+    xattr_set = Attributed.xattr_set
+
+
+class MemSymlink(AttributedSymlink):
     """A symbolic link in memory."""
 
     __slots__ = ()

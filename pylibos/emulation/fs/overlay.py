@@ -23,8 +23,8 @@ from weakref import WeakValueDictionary
 
 from pylibos.abi.errno import Errno
 from pylibos.abi.files import OVERLAYFS_MAGIC, S_IFMT, S_IFREG, STATFS
-from pylibos.emulation.fs.inode import Entry, Inode, Symlink
-from pylibos.emulation.fs.memfs import PLAIN, READ, MemDirectory, MemFile, MemSpecial, MemVolume
+from pylibos.emulation.fs.inode import Entry, Inode
+from pylibos.emulation.fs.memfs import PLAIN, READ, AttributedSymlink, MemDirectory, MemFile, MemSpecial, MemVolume
 from pylibos.emulation.fs.owners import AS_THEY_ARE, Owners
 from pylibos.monitor.host_abi import Access, Create, HostError, NodeKind
 
@@ -202,8 +202,8 @@ class CowFile(MemFile):
         self.lower = b""
 
 
-class CowSymlink(Symlink):
-    """A symbolic link of the lower tree; its text is read when first needed."""
+class CowSymlink(AttributedSymlink):
+    """A symbolic link of the lower tree; its text is read when first needed. Attributes of the lower link are not shown."""
 
     __slots__ = ("lower",)
 

@@ -177,6 +177,19 @@ class DescriptorInode(SyntheticInode):
         return self.open_stream(thread, access_of(flags), create)
 
 
+class ProcessDirectory(SyntheticDirectory):
+    """/proc/PID and /proc/PID/task/TID. A descriptor of /proc/PID is also a name of the process: pidfd_send_signal takes it."""
+
+    __slots__ = ("subject",)
+
+    def __init__(self, directories: ProcessDirectories, subject: Subject, names: list[bytes]) -> None:
+        def lookup(name: bytes, _thread: Thread | None) -> Inode | None:
+            return directories.entry(subject, name)
+
+        super().__init__(directories.volume, lookup, lambda _: names, 0o555, subject.number(_CODES[b"."]), *_owner(subject.process))
+        self.subject = subject
+
+
 class ProcessDirectories:
     """Makes the directories of one proc volume. ``network``: the shared net directory, once procfs has made it."""
 
@@ -191,17 +204,13 @@ class ProcessDirectories:
     # -- /proc/PID and task/TID --------------------------------------------------------------------------------------------
     def directory(self, process: Process, task: Thread | None = None) -> Inode:
         """/proc/PID, or with task /proc/PID/task/TID."""
-        subject = Subject(process, task)
-
-        def lookup(name: bytes, _thread: Thread | None) -> Inode | None:
-            return self._entry(subject, name)
-
         names = [b"fd", b"fdinfo", b"net", b"ns", b"cwd", b"root", b"exe", *FILES]
         if task is None:
             names.append(b"task")
-        return SyntheticDirectory(self.volume, lookup, lambda _: names, 0o555, subject.number(_CODES[b"."]), *_owner(process))
+        return ProcessDirectory(self, Subject(process, task), names)
 
-    def _entry(self, subject: Subject, name: bytes) -> Inode | None:
+    def entry(self, subject: Subject, name: bytes) -> Inode | None:
+        """What one name of such a directory is; None when there is none."""
         row = FILES.get(name)
         process = subject.process
         number = subject.number(_CODES.get(name, 255))

@@ -183,15 +183,20 @@ def sys_pidfd_open(thread: Thread, pid: Int, flags: UInt) -> Forward:
     number=424,
     route=Route.TRACE,
     support=Support.PARTIAL,
-    note="EPERM unless the caller may signal every guest; ENOSYS without a PID name space",
+    note="EPERM unless the caller may signal every guest; ENOSYS without a PID name space; by /proc/PID without siginfo only",
 )
-def sys_pidfd_send_signal(thread: Thread, fd: Fd, signal: Int, info: Address, flags: UInt) -> Forward:
+def sys_pidfd_send_signal(thread: Thread, fd: Fd, signal: Int, info: Address, flags: UInt) -> Forward | None:
     """pidfd_send_signal(2). Compare Linux kernel/signal.c.
 
     Whom the descriptor means only the host knows: a guest, or (received in a message) a process outside, which the host refuses
     because it is not in the caller's PID name space. So permission must hold for every guest. Raises: EPERM, EINVAL, ENOSYS.
     """
     executive = thread.executive
+    from pylibos.emulation.fs.proc_process import ProcessDirectory  # late: /proc may not have been made
+
+    inode = executive.io.inode_of(thread, fd)
+    if isinstance(inode, ProcessDirectory) and inode.subject.task is None:
+        return _by_directory(thread, inode.subject.process, signal, info, flags)
     if not executive.private_pids:
         raise SyscallError(Errno.ENOSYS)
     if not valid_signal(signal):
@@ -200,3 +205,19 @@ def sys_pidfd_send_signal(thread: Thread, fd: Fd, signal: Int, info: Address, fl
     if not all(may_signal(sender, target, signal) for target in executive.processes.live()):
         raise SyscallError(Errno.EPERM)
     return FORWARD
+
+
+def _by_directory(thread: Thread, target: Process, signal: int, info: int, flags: int) -> None:
+    """pidfd_send_signal to the process of a directory of /proc: ours, so the kernel could make nothing of it. Raises: ESRCH, EPERM, ENOSYS."""
+    if flags:
+        raise SyscallError(Errno.EINVAL)
+    if info:
+        raise SyscallError(Errno.ENOSYS)
+    if not thread.executive.processes.exists(target):
+        raise SyscallError(Errno.ESRCH)
+    if not valid_signal(signal):
+        raise SyscallError(Errno.EINVAL)
+    if not may_signal(thread.process, target, signal):
+        raise SyscallError(Errno.EPERM)
+    if signal and not target.is_zombie:
+        thread.executive.host.process_signal(target.host_pid, 0, signal)
