@@ -177,6 +177,7 @@ class Run:
         configure_tracer(self.tracer, traced=self.traced, report_all=self.config.trace)
         if init.walls.pids:
             supervisor.name_space = os.open(f"/proc/{init.pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        composition.executive.processes.above = supervisor.guest_pid(init.pid)
         limits = self.config.policy.manifest.limits
         if limits.processes is not None:
             supervisor.tasks_max = min(supervisor.tasks_max, limits.processes)

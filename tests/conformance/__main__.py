@@ -27,7 +27,8 @@ from tests.harness.processes import become_subreaper, run
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="scripts/conformance", description="Run modules of CPython's test suite natively and inside, and compare.")
+    about = "Run modules of CPython's test suite natively and inside, and compare."
+    parser = argparse.ArgumentParser(prog="scripts/conformance", description=about)
     parser.add_argument("modules", nargs="*", metavar="MODULE", help="test_os ... (default: the whole list)")
     parser.add_argument("-k", dest="only", action="append", metavar="ID", help="only this test (full id); may be repeated, with one module")
     parser.add_argument("--engine", choices=("notify", "ptrace"), default="notify")
@@ -88,7 +89,8 @@ def main() -> int:
     red, passed, gaps, known = 0, 0, 0, load_gaps()
     kind = "root" if user == 0 else "user"
     try:
-        suite = Suite(scratch, test_seconds=options.test_seconds, module_seconds=options.module_seconds, resources=[x for x in options.use.split(",") if x])
+        resources = [word for word in options.use.split(",") if word]
+        suite = Suite(scratch, test_seconds=options.test_seconds, module_seconds=options.module_seconds, resources=resources)
         if options.results:
             options.results.mkdir(parents=True, exist_ok=True)
         print("| module | native passed | inside passed | gaps | native | inside |\n|---|---:|---:|---:|---:|---:|", flush=True)

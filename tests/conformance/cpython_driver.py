@@ -1,8 +1,9 @@
 """Runs one module of CPython's own test suite and reports every test as it ends. Runs natively and inside: standard library only.
 
-What it is: the half of the conformance run that is the program under test. `python3 cpython_driver.py MODULE`, with a JSON object on standard
-    input: {"only": [test ids] or null, "skip": [test ids]}. One JSON object a line goes to what was standard output: {"start": id},
-    {"end": id, "outcome": ..., "why": ..., "seconds": ...} and, last, {"done": true}. Everything else printed goes to standard error.
+What it is: the half of the conformance run that is the program under test. `python3 cpython_driver.py MODULE`, with a JSON object on
+    standard input: {"only": [test ids] or null, "skip": [test ids], "resources": [regrtest's]}. One JSON object a line goes to what was
+    standard output: {"start": id}, {"end": id, "outcome": ..., "why": ..., "seconds": ...} and, last, {"done": true}. Everything else
+    that is printed goes to standard error.
 What it must not know: PyLibOS.
 Invariants: only this process reports (a forked child that falls out of its test does not); a test is reported as started before it runs, so
     that one that hangs or takes the interpreter down is known by name.
@@ -21,9 +22,9 @@ import time
 import traceback
 import unittest
 from types import TracebackType
-from typing import Any, TextIO, Union
+from typing import Any, TextIO
 
-Error = Union[tuple[type[BaseException], BaseException, TracebackType], tuple[None, None, None]]
+Error = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 WHY_LIMIT = 4000
 """Characters of a traceback that are kept: its end says what went wrong."""
 CHANNEL = 250
@@ -56,7 +57,7 @@ class Reporter(unittest.TestResult):
         self.say(end=test.id(), outcome=self._outcome, why=self._why[-WHY_LIMIT:], seconds=round(time.monotonic() - self._begun, 3))
 
     def _note(self, test: unittest.TestCase, outcome: str, why: str) -> None:
-        if not isinstance(test, unittest.TestCase) or not hasattr(test, "_testMethodName"):
+        if not hasattr(test, "_testMethodName"):
             # What unittest makes up when setUpModule or setUpClass fails is never started: its tests are missing, and this says why.
             self.say(end=test.id(), outcome=outcome, why=why[-WHY_LIMIT:], seconds=0.0)
         elif self.RANK.index(outcome) >= self.RANK.index(self._outcome):
@@ -95,8 +96,8 @@ def chosen(suite: unittest.TestSuite, only: set[str] | None, skip: set[str]) -> 
 
 def prepare(resources: list[str]) -> Any:
     """What regrtest does before a module."""
-    support = importlib.import_module("test.support")
-    setup = importlib.import_module("test.libregrtest.setup")
+    support: Any = importlib.import_module("test.support")
+    setup: Any = importlib.import_module("test.libregrtest.setup")
     names = ("testdir", "memlimit", "threshold", "timeout", "xmlpath")
     setup.setup_tests(argparse.Namespace(huntrleaks=False, verbose=0, use_resources=resources, **dict.fromkeys(names)))
     support.verbose = False
@@ -115,7 +116,8 @@ def main() -> None:
     sys.argv = [sys.argv[0]]
     sys.path.pop(0)
     support = prepare(orders["resources"])
-    with open(CHANNEL, "w", encoding="utf-8", closefd=False) as channel, tempfile.TemporaryDirectory(prefix=f"test_python_{os.getpid()}æ_") as work:
+    here = f"test_python_{os.getpid()}æ_"
+    with open(CHANNEL, "w", encoding="utf-8", closefd=False) as channel, tempfile.TemporaryDirectory(prefix=here) as work:
         os.chdir(work)
         reporter = Reporter(channel)
         try:

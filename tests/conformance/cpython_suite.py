@@ -4,8 +4,8 @@ What it is: `Suite` runs a module with cpython_driver.py as a user, natively or 
     `compare` says which tests pass natively and not inside; `Gaps` is cpython_gaps.toml, the strict list of those that may.
 What it owns: the working directory of its runs.
 What it must not know: pytest.
-Invariants: the native run is the oracle. A test that hangs, or takes its interpreter down, is that test's outcome: the module is started again
-    for the rest. A test that differs is run again by itself before it counts; one that passes then is reported as unsteady.
+Invariants: the native run is the oracle. A test that hangs, or takes its interpreter down, is that test's outcome: the module is started
+    again for the rest. A test that differs is run again by itself before it counts; one that passes then is reported as unsteady.
 """
 
 from __future__ import annotations
@@ -31,13 +31,17 @@ PYTHON = "/usr/bin/python3.11"
 DRIVER = Path(__file__).with_name("cpython_driver.py")
 GAPS = Path(__file__).with_name("cpython_gaps.toml")
 PASSED = frozenset({"ok", "expected failure"})
-MODULES = tuple(
-    """test_os test_posix test_posixpath test_subprocess test_signal test_threading test_thread test_socket test_select test_selectors
-    test_epoll test_poll test_mmap test_io test_fileio test_file test_tempfile test_shutil test_pathlib test_glob test_fcntl test_pty test_tty
-    test_termios test_time test_resource test_wait3 test_wait4 test_fork1 test_stat test_struct test_asyncio test_multiprocessing_fork
-    test_multiprocessing_spawn test_concurrent_futures test_sqlite3 test_zipfile test_tarfile test_ssl test_httpservers test_ctypes
-    test_faulthandler test_eintr test_socketserver test_openpty test_ioctl test_getpass test_grp test_pwd test_uuid""".split()
+# fmt: off
+MODULES = (
+    "test_os", "test_posix", "test_posixpath", "test_subprocess", "test_signal", "test_threading", "test_thread", "test_socket",
+    "test_select", "test_selectors", "test_epoll", "test_poll", "test_mmap", "test_io", "test_fileio", "test_file",
+    "test_tempfile", "test_shutil", "test_pathlib", "test_glob", "test_fcntl", "test_pty", "test_tty", "test_termios", "test_time",
+    "test_resource", "test_wait3", "test_wait4", "test_fork1", "test_stat", "test_struct", "test_asyncio",
+    "test_multiprocessing_fork", "test_multiprocessing_spawn", "test_concurrent_futures", "test_sqlite3", "test_zipfile",
+    "test_tarfile", "test_ssl", "test_httpservers", "test_ctypes", "test_faulthandler", "test_eintr", "test_socketserver",
+    "test_openpty", "test_ioctl", "test_getpass", "test_grp", "test_pwd", "test_uuid",
 )
+# fmt: on
 RESTARTS = 12
 """How often a module is started again after a test that ended its interpreter."""
 
@@ -109,7 +113,8 @@ class Suite:
             directory.mkdir(mode=0o700)
             if os.getuid() == 0:
                 os.chown(directory, user, user)
-        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(home), "TMPDIR": str(home / "tmp"), "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(home), "TMPDIR": str(home / "tmp"), "LANG": "C.UTF-8"}
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"
         argv = [PYTHON, str(self._driver), module]
         if place == NATIVE:
             return as_user(user, argv), environment
@@ -128,7 +133,7 @@ class Suite:
             pipes = {"stdin": source, "stdout": subprocess.PIPE, "stderr": noise}
             with started(command, cwd=self._base / "home", env=environment, **pipes) as process:
                 running, end = self._follow(process, result, seconds)
-                if end != "done" and end != "hang":
+                if end not in {"done", "hang"}:
                     end = f"status {process.wait()}"
         if end == "done":
             return True
@@ -172,7 +177,8 @@ MISSING = TestOutcome("missing", "not run: its class or module failed before")
 def compare(native: ModuleRun, inside: ModuleRun) -> list[Difference]:
     """What passes natively and not inside, in the order of the native run."""
     passed = inside.passed()
-    return [Difference(name, inside.outcomes.get(name, MISSING)) for name, outcome in native.outcomes.items() if outcome.passed and name not in passed]
+    lost = [name for name, outcome in native.outcomes.items() if outcome.passed and name not in passed]
+    return [Difference(name, inside.outcomes.get(name, MISSING)) for name in lost]
 
 
 @dataclass(slots=True)
@@ -221,8 +227,18 @@ def load_gaps() -> Gaps:
     return Gaps(tomllib.loads(GAPS.read_text()).get("gap", []))
 
 
-def judge(suite: Suite, module: str, engine: str, user: int, gaps: Gaps, *, only: Sequence[str] | None = None, native: ModuleRun | None = None, log: Path | None = None) -> Judgement:
-    """Run a module at both places and compare. What differs unexpectedly is run once more by itself, at both places."""
+def judge(
+    suite: Suite,
+    module: str,
+    engine: str,
+    user: int,
+    gaps: Gaps,
+    *,
+    only: Sequence[str] | None = None,
+    native: ModuleRun | None = None,
+    log: Path | None = None,
+) -> Judgement:
+    """Run a module at both places (unless its native run is given) and compare. What differs unexpectedly is run once more by itself."""
     native = native or suite.run(module, NATIVE, user, only=only)
     inside = suite.run(module, engine, user, only=only, log=log)
     verdict, known = Judgement(module, user, native, inside), gaps.of(module, user)
@@ -252,8 +268,11 @@ def default_user() -> int:
 
 def available() -> str | None:
     """Why the suite cannot be run here; None when it can."""
-    probe = subprocess.run([PYTHON, "-c", "import test.test_os, sys; sys.exit(sys.version_info[:2] != (3, 11))"], capture_output=True, check=False) if Path(PYTHON).exists() else None
-    return None if probe is not None and probe.returncode == 0 else f"{PYTHON} with its tests is not here (apt-get install libpython3.11-testsuite)"
+    missing = f"{PYTHON} with its tests is not here (apt-get install libpython3.11-testsuite)"
+    if not Path(PYTHON).exists():
+        return missing
+    probe = subprocess.run([PYTHON, "-c", "import test.test_os"], capture_output=True, check=False)
+    return missing if probe.returncode else None
 
 
 def stop_on_signals() -> None:

@@ -10,6 +10,20 @@ int guest_child(int argc, char **argv)
     say("child got %d arguments, last %s, comes with %s", argc, argv[argc - 1], getenv("MARK") ? getenv("MARK") : "no mark");
     return 7;
 }
+static pid_t above;
+__attribute__((constructor)) static void who_is_above(void)
+{
+    above = getppid();
+}
+CASE(the_parent_of_the_first)
+{
+    TRUE(above > 0 && above != getppid());
+    SHOW(kill(above, 0));
+    SHOW(kill(above, 77));
+    SHOW(sched_getscheduler(above));
+    OK(getpgid(above));
+    OK(getsid(above));
+}
 static int global = 1;
 CASE(fork_copies)
 {

@@ -51,6 +51,7 @@ class ProcessTable:
         "_memory",
         "_sweep_at",
         "_zombies",
+        "above",
         "init",
         "jobs",
         "on_process_exit",
@@ -68,6 +69,8 @@ class ProcessTable:
         """The first process of the sandbox; inherits orphans."""
         self.jobs: JobTable | None = None
         """Which job each process is in; None while there are no jobs."""
+        self.above = 0
+        """The number getppid gives the first process and orphans: no process of ours, but it can be asked about, like PID 1."""
         self.on_process_exit: list[Callable[[Process], None]] = []
         """Called when a process ends (its last thread has gone): the I/O manager drops record locks, the runtime its state."""
 

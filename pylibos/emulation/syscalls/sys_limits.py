@@ -242,8 +242,10 @@ def sys_sched_setscheduler(thread: Thread, tid: Pid, policy: Int, parameters: Ad
 
 
 @syscall("sched_getscheduler", number=145, route=Route.NOTIFY, support=Support.FULL)
-def sys_sched_getscheduler(thread: Thread, tid: Pid) -> Forward:
+def sys_sched_getscheduler(thread: Thread, tid: Pid) -> Forward | int:
     """sched_getscheduler(2) of a guest thread. Compare Linux kernel/sched/syscalls.c. Raises: EINVAL, ESRCH."""
+    if tid > 0 and tid == thread.executive.processes.above:
+        return c.SCHED_OTHER
     return _scheduling(thread, tid, change=False)
 
 

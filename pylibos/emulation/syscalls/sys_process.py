@@ -76,8 +76,8 @@ def _task(thread: Thread, pid: int) -> Process:
 
 @syscall("getpgid", number=121, route=Route.NOTIFY, support=Support.FULL)
 def sys_getpgid(thread: Thread, pid: Pid) -> int:
-    """getpgid(2). Compare Linux kernel/sys.c:do_getpgid(). Raises: ESRCH."""
-    return _task(thread, pid).pgid
+    """getpgid(2); 0 of the process above the first, whose group is outside. Compare Linux kernel/sys.c:do_getpgid(). Raises: ESRCH."""
+    return 0 if pid and pid == thread.executive.processes.above else _task(thread, pid).pgid
 
 
 @syscall("getpgrp", number=111, route=Route.NOTIFY, support=Support.FULL)
@@ -88,8 +88,8 @@ def sys_getpgrp(thread: Thread) -> int:
 
 @syscall("getsid", number=124, route=Route.NOTIFY, support=Support.FULL)
 def sys_getsid(thread: Thread, pid: Pid) -> int:
-    """getsid(2). Compare Linux kernel/sys.c. Raises: ESRCH."""
-    return _task(thread, pid).sid
+    """getsid(2), as getpgid. Compare Linux kernel/sys.c. Raises: ESRCH."""
+    return 0 if pid and pid == thread.executive.processes.above else _task(thread, pid).sid
 
 
 @syscall("setpgid", number=109, route=Route.NOTIFY, support=Support.FULL)

@@ -19,6 +19,7 @@ from pylibos.abi import process as c
 from pylibos.abi.errno import Errno
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.outcome import FORWARD, Forward
+from pylibos.emulation.security.capabilities import Capability
 from pylibos.emulation.signals.targets import everyone, group_targets, may_signal, valid_signal
 from pylibos.emulation.syscalls.params import Address, Fd, Int, UInt
 from pylibos.emulation.syscalls.sys_time import check_clock
@@ -42,6 +43,9 @@ def sys_kill(thread: Thread, pid: Int, signal: Int) -> Forward | None:
     sender = thread.process
     if pid > 0:
         target = table.process_of_task(pid)
+        if target is None and pid == table.above:
+            _ask_above(thread, signal)
+            return None
         # Linux looks the target up first: a bad signal to nobody is ESRCH.
         if target is None or not table.exists(target):
             raise SyscallError(Errno.ESRCH)
@@ -54,6 +58,18 @@ def sys_kill(thread: Thread, pid: Int, signal: Int) -> Forward | None:
     if not valid_signal(signal):
         raise SyscallError(Errno.EINVAL)
     return _several(thread, pid, targets, signal)
+
+
+def _ask_above(thread: Thread, signal: int) -> None:
+    """What kill(2) says of the process above the first: of the sandbox's user, and like PID 1 of a name space deaf to what it is sent.
+
+    Programs ask with signal 0 whether their parent still lives. Raises: EINVAL, EPERM.
+    """
+    if not valid_signal(signal):
+        raise SyscallError(Errno.EINVAL)
+    first, mine = thread.executive.processes.init, thread.process.credentials
+    if first is None or not (mine.has_capability(Capability.KILL) or first.credentials.ruid in (mine.euid, mine.ruid)):
+        raise SyscallError(Errno.EPERM)
 
 
 def _one(thread: Thread, target: Process, signal: int) -> Forward | None:
@@ -196,7 +212,8 @@ def sys_pidfd_send_signal(thread: Thread, fd: Fd, signal: Int, info: Address, fl
 
     inode = executive.io.inode_of(thread, fd)
     if isinstance(inode, ProcessDirectory) and inode.subject.task is None:
-        return _by_directory(thread, inode.subject.process, signal, info, flags)
+        _send_by_directory(thread, inode.subject.process, signal, info, flags)
+        return None
     if not executive.private_pids:
         raise SyscallError(Errno.ENOSYS)
     if not valid_signal(signal):
@@ -207,8 +224,8 @@ def sys_pidfd_send_signal(thread: Thread, fd: Fd, signal: Int, info: Address, fl
     return FORWARD
 
 
-def _by_directory(thread: Thread, target: Process, signal: int, info: int, flags: int) -> None:
-    """pidfd_send_signal to the process of a directory of /proc: ours, so the kernel could make nothing of it. Raises: ESRCH, EPERM, ENOSYS."""
+def _send_by_directory(thread: Thread, target: Process, signal: int, info: int, flags: int) -> None:
+    """pidfd_send_signal to the process of a /proc directory; that is ours, the kernel knows none. Raises: ESRCH, EPERM, EINVAL, ENOSYS."""
     if flags:
         raise SyscallError(Errno.EINVAL)
     if info:

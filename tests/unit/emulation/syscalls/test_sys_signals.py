@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 
 from pylibos.abi.errno import Errno
 from pylibos.abi.process import CLONE_THREAD
+from pylibos.emulation.fs.inode import Inode
+from pylibos.emulation.fs.proc_process import ProcessDirectory, Subject
+from pylibos.emulation.io_manager.manager import IoManager
 from pylibos.emulation.outcome import FORWARD
 from pylibos.emulation.process.thread import Thread
 from pylibos.emulation.security.credentials import Credentials
@@ -39,15 +45,39 @@ def test_process_descriptors_are_of_guests_only() -> None:
     assert call(world.root, "pidfd_open", child.tid, 1) == -Errno.EINVAL
 
 
+def described_by(inode: Inode | None) -> IoManager:
+    """An I/O manager to whom every descriptor is `inode`."""
+    return cast("IoManager", SimpleNamespace(inode_of=lambda _thread, _fd: inode))
+
+
+def test_signals_by_directory_need_leave_for_one() -> None:
+    world = World()
+    first, second = world.fork(world.root), world.fork(world.root)
+    directory = ProcessDirectory.__new__(ProcessDirectory)
+    directory.subject = Subject(second.process, None)
+    world.executive.io = described_by(directory)
+    second.process.credentials = Credentials(1000, 1000)
+    assert call(second, "pidfd_send_signal", 5, SIGTERM, 0, 0) == 0
+    assert world.host.signals.pop() == (second.process.host_pid, 0, SIGTERM)
+    directory.subject = Subject(first.process, None)
+    assert call(second, "pidfd_send_signal", 5, SIGTERM, 0, 0) == -Errno.EPERM
+    assert call(second, "pidfd_send_signal", 5, 65, 0, 0) == -Errno.EINVAL
+    assert call(first, "pidfd_send_signal", 5, SIGTERM, 0x1000, 0) == -Errno.ENOSYS
+    assert call(first, "pidfd_send_signal", 5, 0, 0, 0) == 0
+    assert world.host.signals == []
+
+
 def test_signals_by_descriptor_need_leave_for_everybody() -> None:
     world = World(private_pids=True)
+    world.executive.io = described_by(None)
     child = world.fork(world.root)
     assert call(child, "pidfd_send_signal", 5, SIGTERM, 0, 0) is FORWARD
     assert call(child, "pidfd_send_signal", 5, 65, 0, 0) == -Errno.EINVAL
     child.process.credentials = Credentials(1000, 1000)
     assert call(child, "pidfd_send_signal", 5, SIGTERM, 0, 0) == -Errno.EPERM
     assert call(world.root, "pidfd_send_signal", 5, SIGTERM, 0, 0) is FORWARD
-    assert call(World().root, "pidfd_send_signal", 5, SIGTERM, 0, 0) == -Errno.ENOSYS
+    world.executive.private_pids = False
+    assert call(world.root, "pidfd_send_signal", 5, SIGTERM, 0, 0) == -Errno.ENOSYS
 
 
 def test_kill_with_a_bad_signal() -> None:
@@ -150,3 +180,20 @@ def test_timers_on_cpu_clocks_of_others() -> None:
     assert call(root, "clock_gettime", (~0 << 3) | 2, 0) is FORWARD
     assert call(root, "clock_gettime", (~1001 << 3) | 6, 0) == -Errno.EINVAL
     assert call(root, "clock_getres", (~3 << 3) | 3, 0) == -Errno.EINVAL
+
+
+def test_the_process_above_the_first_is_there_and_deaf() -> None:
+    world = World()
+    table = world.executive.processes
+    table.above = 99
+    child = world.fork(world.root)
+    assert call(child, "kill", 99, 0) == 0
+    assert call(child, "kill", 99, SIGTERM) == 0
+    assert call(child, "kill", 99, 65) == -Errno.EINVAL
+    assert call(child, "kill", -99, 0) == -Errno.ESRCH
+    assert (call(child, "getpgid", 99), call(child, "getsid", 99)) == (0, 0)
+    assert call(child, "sched_getscheduler", 99) == 0
+    assert call(child, "tgkill", 99, 99, SIGTERM) == -Errno.ESRCH
+    child.process.credentials = Credentials(1000, 1000)
+    assert call(child, "kill", 99, 0) == -Errno.EPERM
+    assert world.host.signals == []
