@@ -17,6 +17,7 @@ from tests.conformance.cpython_suite import (
     TestOutcome,
     available,
     default_user,
+    describe,
     judge,
     load_gaps,
     stop_on_signals,
@@ -61,17 +62,6 @@ def row(verdict: Judgement) -> str:
         f"| {verdict.module} | {len(passed)} | {len(passed & inside.passed())} | {len(verdict.known) + len(verdict.unexpected)} |"
         f" {native.seconds:.0f} s | {inside.seconds:.0f} s |"
     )
-
-
-def describe(verdict: Judgement) -> list[str]:
-    """What is wrong with a module, for a reader."""
-    lines = []
-    for title, found in (("DIFFERS", verdict.unexpected), ("unsteady", verdict.unsteady), ("known gap", verdict.known)):
-        for difference in found:
-            why = difference.inside.why.strip().splitlines()
-            lines.append(f"  {title}: {difference.test}: {difference.inside.outcome}: {why[-1] if why else ''}")
-    lines += [f"  CLOSED: {test} is a known gap that passes, remove it" for test in verdict.closed]
-    return lines
 
 
 def main() -> int:

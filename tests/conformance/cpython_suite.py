@@ -22,6 +22,7 @@ import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from tests.harness.comparison import NATIVE, NOBODY, as_user, outer_environment, pylibos_argv
 from tests.harness.processes import started
@@ -80,6 +81,13 @@ class ModuleRun:
         known = self.outcomes.get(name)
         if known is None or known.passed:
             self.outcomes[name] = outcome
+
+
+class Runner(Protocol):
+    """What `judge` asks of a Suite."""
+
+    def run(self, module: str, place: str, user: int, *, only: Iterable[str] | None = None, log: Path | None = None) -> ModuleRun:
+        """All tests of `module` (or `only` these) at `place`: natively, or under an engine."""
 
 
 class Suite:
@@ -228,7 +236,7 @@ def load_gaps() -> Gaps:
 
 
 def judge(
-    suite: Suite,
+    suite: Runner,
     module: str,
     engine: str,
     user: int,
@@ -259,6 +267,17 @@ def judge(
     ran = native.passed()
     verdict.closed = sorted(test for test in known if test in ran and test not in differing)
     return verdict
+
+
+def describe(verdict: Judgement) -> list[str]:
+    """What is wrong with a module, for a reader."""
+    lines = []
+    for title, found in (("DIFFERS", verdict.unexpected), ("unsteady", verdict.unsteady), ("known gap", verdict.known)):
+        for difference in found:
+            why = difference.inside.why.strip().splitlines()
+            lines.append(f"  {title}: {difference.test}: {difference.inside.outcome}: {why[-1] if why else ''}")
+    lines += [f"  CLOSED: {test} is a known gap that passes, remove it" for test in verdict.closed]
+    return lines
 
 
 def default_user() -> int:

@@ -41,6 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     checked = "what of the host's visible trees is compared before and after tests/integration"
     group.addoption("--host-check", choices=("metadata", "contents", "off"), default="metadata", help=checked)
     group.addoption("--fuzz-seconds", type=float, default=10.0, help="how long each run of the system call fuzzer lasts")
+    group.addoption("--conformance", choices=("short", "all"), default="short", help="how much of CPython's own test suite is run inside")
     group.addoption("--escape-rounds", type=int, default=2_000, help="how often each race of tests/escape is run")
     group.addoption("--debootstrap", default="", metavar="DIR", help="a root made by debootstrap, made there when the directory is empty")
     group.addoption("--kill-moments", type=int, default=10, help="at how many random moments the supervisor is killed, per engine")
