@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pylibos.abi.record import field, mutable_record, record
 
 if TYPE_CHECKING:
+    from pylibos.emulation.fs.inode import Inode
     from pylibos.emulation.object_manager.dispatcher import DispatcherObject
     from pylibos.emulation.process.thread import Thread
     from pylibos.emulation.security.credentials import Credentials
@@ -137,6 +138,8 @@ class ExecPlan:
     """Name of the new program's thread; empty: the last component of path."""
     executable_path: bytes = b""
     """Guest path of the mapped program, all links resolved (/proc/PID/exe): for a script its interpreter."""
+    executable: Inode | None = None
+    """The inode that is mapped, when it is of the view."""
     credentials: Credentials | None = None
     """Credentials of the new program; None keeps the process's own value."""
     commit: list[Callable[[Thread], None]] = field(default_factory=list)

@@ -309,7 +309,8 @@ class HostABI(Protocol):
         ...
 
     def descriptor_state(self, host_tid: int, descriptor: int) -> tuple[int, int]:
-        """(open flags as in /proc/PID/fdinfo incl. O_CLOEXEC, offset in bytes) of a guest descriptor."""
+        """(open flags as in /proc/PID/fdinfo incl. O_CLOEXEC, offset in bytes) of a guest descriptor. A process descriptor has no
+        offset: in its place stands the host id of the process it means, -1 when that is gone."""
         ...
 
     def descriptor_list(self, host_tid: int) -> Sequence[int]:

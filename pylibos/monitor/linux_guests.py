@@ -122,8 +122,8 @@ class LinuxGuests:
         except HostError as error:
             raise HostError(EBADF if error.errno == ESRCH else error.errno) from None
         flags = position = 0
-        for line in text.split(b"\n", 3)[:3]:
-            if line.startswith(b"pos:"):
+        for line in text.splitlines():
+            if line.startswith((b"pos:", b"Pid:")):
                 position = int(line[4:])
             elif line.startswith(b"flags:"):
                 flags = int(line[6:], 8)

@@ -45,6 +45,11 @@ int guest_child(int argc, char **argv)
         say("leader %d", syscall(SYS_gettid) == getpid() && getpid() == atoi(argv[2]));
         return 0;
     }
+    if (!strcmp(argv[1], "--pause")) {
+        write(50, "", 1);
+        for (;;)
+            pause();
+    }
     for (int index = 0; index < argc; index++)
         say("argv[%d] %s", index, strrchr(argv[index], '/') ? strrchr(argv[index], '/') : argv[index]);
     for (char **variable = environ; *variable; variable++)
@@ -308,4 +313,61 @@ CASE(search_path)
     FILE *stream = popen("echo through a pipe", "r");
     fgets(line, sizeof line, stream);
     say("%s%d", line, pclose(stream));
+}
+static void copy_program(const char *name)
+{
+    int to = MUST(open(name, O_CREAT | O_RDWR | O_TRUNC, 0755)), from = MUST(open(guest_program, O_RDONLY));
+    char block[65536];
+    ssize_t length;
+    while ((length = read(from, block, sizeof block)) > 0)
+        MUST(write(to, block, length));
+    MUST(close(to));
+    MUST(close(from));
+}
+CASE(running_text)
+{
+    int ready[2];
+    copy_program("program");
+    MUST(pipe(ready));
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(ready[1], 50);
+        execl("./program", "program", "--pause", NULL);
+        _exit(9);
+    }
+    MUST(close(ready[1]));
+    char byte;
+    MUST(read(ready[0], &byte, 1));
+    SHOW(open("program", O_WRONLY));
+    SHOW(open("program", O_RDWR | O_CREAT, 0700));
+    SHOW(open("program", O_RDONLY | O_TRUNC));
+    SHOW(truncate("program", 0));
+    int fd = open("program", O_RDONLY);
+    TRUE(fd >= 0);
+    SHOW(chmod("program", 0700));
+    SHOW(rename("program", "other"));
+    SHOW(open("other", O_WRONLY));
+    pid_t second = fork();
+    if (second == 0) {
+        execl("./other", "other", "--args", NULL);
+        _exit(9);
+    }
+    wait_for("again", second);
+    MUST(kill(child, SIGKILL));
+    wait_for("child", child);
+    TRUE(open("other", O_RDWR) >= 0);
+}
+CASE(vfork_and_failure)
+{
+    for (volatile int round = 0; round < 3; round++) {
+        volatile int error = 0;
+        pid_t child = vfork();
+        if (child == 0) {
+            execl(round ? "/no/such/program" : "/etc/passwd", "x", NULL);
+            error = errno;
+            _exit(3);
+        }
+        say("round %d: %s", round, error_name(error));
+        wait_for("vforked", child);
+    }
 }

@@ -141,6 +141,8 @@ def truncate(thread: Thread, inode: Inode, size: int) -> None:
     require(inode, thread.process.credentials, 2)
     if size > SIZE_MAX:
         raise SyscallError(Errno.EFBIG)
+    if inode.running:
+        raise SyscallError(Errno.ETXTBSY)
     if size > inode.size:
         _within_limit(thread, inode, size)
     inode.resize(size)

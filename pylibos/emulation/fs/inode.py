@@ -115,10 +115,12 @@ class Inode:
         "pinned",
         "rdev",
         "record",
+        "running",
         "size",
         "uid",
         "volume",
         "watches",
+        "written",
     )
 
     is_directory = False
@@ -146,6 +148,10 @@ class Inode:
         self.mounted: Volume | None = None
         self.pinned = False
         self.watches: list[Watch] | None = None
+        self.running = 0
+        """Processes whose program this is: while there is one, nobody may open it for writing (ETXTBSY)."""
+        self.written = False
+        """A guest has opened it for writing and may still hold that descriptor: asked of the host before it is executed."""
 
     # -- attributes ------------------------------------------------------------------------------------------------------
     @property

@@ -34,6 +34,8 @@ _PROCESS_BASE: Final = 1 << 48
 """Inode numbers: 1 << 48 | task flag << 47 | tid << 24 | code, exact in a double. Codes below 256 are names, above them fd + 256."""
 _TASK_FLAG: Final = 1 << 47
 _FD_CODES: Final = 256
+_PROCESS_DESCRIPTORS: Final = (b"anon_inode:[pidfd]", b"pidfd:[")
+"""What the host calls pidfds: the second on some kernels since 6.9."""
 _FDINFO_CODES: Final = 1 << 23
 
 COMM_MAX: Final = 15
@@ -385,7 +387,12 @@ class ProcessDirectories:
                     mount, number = 15, host.descriptor_identity(asked.host_tid, descriptor).inode
                 else:
                     mount, number = inode.volume.mount_id, inode.number
-                return b"pos:\t%d\nflags:\t0%o\nmnt_id:\t%d\nino:\t%d\n" % (position, flags, mount, number)
+                process = b""
+                if inode is None and host.descriptor_name(asked.host_tid, descriptor).startswith(_PROCESS_DESCRIPTORS):
+                    guest = asked.executive.processes.guest_pid(position)
+                    process = b"Pid:\t%d\nNSpid:\t%d\n" % ((-1, -1) if guest is None else (guest, guest))
+                    position = 0
+                return b"pos:\t%d\nflags:\t0%o\nmnt_id:\t%d\nino:\t%d\n" % (position, flags, mount, number) + process
 
             return SyntheticFile(self.volume, render, None, 0o444, subject.number(_FDINFO_CODES + descriptor), *_owner(subject.process))
 

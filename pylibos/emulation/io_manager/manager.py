@@ -101,6 +101,10 @@ class IoManager:
         if kind == S_IFREG:
             if flags & O_ACCMODE == O_ACCMODE:  # neither reads nor writes: as good as an O_PATH open
                 return self._token(b"token:path", FileKind.FILE, IoRequest(MajorFunction.CREATE, thread, inode, flags, path))
+            if flags & (O_ACCMODE | O_TRUNC):
+                if inode.running:
+                    raise SyscallError(Errno.ETXTBSY)
+                inode.written = True
             create = _PLAIN
             if flags & (O_TRUNC | O_APPEND | O_NONBLOCK):
                 create = create_bits(flags)
@@ -199,6 +203,25 @@ class IoManager:
         """Raise EBADF unless the guest may write through fd."""
         if self.access_of(thread, fd) in {O_RDONLY, O_PATH}:
             raise SyscallError(Errno.EBADF)
+
+    def has_writers(self, inode: Inode) -> bool:
+        """Whether a guest holds a descriptor it may write to this file with. Costs some microseconds per descriptor of all guests, so
+        it is asked only of a file that was opened for writing since the last time the answer was no."""
+        if not inode.written:
+            return False
+        host = self.host
+        for pid in self.guests():
+            try:
+                for number in host.descriptor_list(pid):
+                    identity = host.descriptor_identity(pid, number)
+                    if self.inodes.get((identity.device, identity.inode)) is not inode:
+                        continue
+                    if host.descriptor_state(pid, number)[0] & (O_ACCMODE | O_PATH) not in {O_RDONLY, O_PATH}:
+                        return True
+            except HostError:
+                continue
+        inode.written = False
+        return False
 
     # -- giving up -------------------------------------------------------------------------------------------------------------
     def guests(self) -> list[int]:

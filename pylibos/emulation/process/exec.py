@@ -38,11 +38,12 @@ _S_IFREG: Final = 0o100000
 
 
 class Program:
-    """A file to be executed, opened: its stream, its name for /proc/PID/exe and its size in bytes."""
+    """A file to be executed, opened: its stream, its name for /proc/PID/exe, its size in bytes, its inode if it is of the view."""
 
-    __slots__ = ("path", "size", "stream")
+    __slots__ = ("inode", "path", "size", "stream")
 
-    def __init__(self, stream: HostStream, path: bytes, size: int) -> None:
+    def __init__(self, stream: HostStream, path: bytes, size: int, inode: Inode | None = None) -> None:
+        self.inode = inode
         self.stream = stream
         self.path = path
         self.size = size
@@ -105,12 +106,14 @@ def _first(thread: Thread, directory: int, path: bytes, follow: bool, empty_path
 
 
 def open_program(thread: Thread, inode: Inode) -> Program:
-    """Open a regular file of the view that the caller may execute. Raises EACCES."""
+    """Open a regular file of the view that the caller may execute. Raises EACCES; ETXTBSY a guest has it open for writing."""
     if not inode.is_regular or inode.volume.no_exec or not permitted(inode, thread.process.credentials, _EXECUTE):
         raise SyscallError(Errno.EACCES)
+    if inode.written and thread.executive.io.has_writers(inode):
+        raise SyscallError(Errno.ETXTBSY)
     stream = inode.open_stream(thread, Access.READ | Access.EXECUTE, Create.OPEN)
     inode.stat_record()  # brings size up to date where native writers may have changed it
-    return Program(stream, thread.executive.files.path_of(inode, thread.process.fs), inode.size)
+    return Program(stream, thread.executive.files.path_of(inode, thread.process.fs), inode.size, inode)
 
 
 def _open_foreign(thread: Thread, descriptor: int) -> Program:
@@ -133,7 +136,8 @@ def _elf_plan(thread: Thread, program: Program, header: bytes, name: bytes, pref
         image.executable_stack,
         comm,
         program.path,
-        thread.process.credentials.for_exec(),
+        credentials=thread.process.credentials.for_exec(),
+        executable=program.inode,
     )
 
 

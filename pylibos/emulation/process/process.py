@@ -14,6 +14,7 @@ from pylibos.abi.process import PER_LINUX
 if TYPE_CHECKING:
     from pylibos.emulation.executive import Executive
     from pylibos.emulation.fs.context import FsContext
+    from pylibos.emulation.fs.inode import Inode
     from pylibos.emulation.object_manager.dispatcher import ProcessExit
     from pylibos.emulation.process.thread import Thread
     from pylibos.emulation.security.credentials import Credentials
@@ -29,6 +30,7 @@ class Process:
         "comm",
         "credentials",
         "dumpable",
+        "executable",
         "executable_path",
         "execution_count",
         "executive",
@@ -66,6 +68,8 @@ class Process:
         """Live threads by guest tid; empty once the process is a zombie."""
         self.credentials = credentials
         self.fs = fs
+        self.executable: Inode | None = None
+        """The program's inode, if it is of the view. Set through run()."""
         self.executable_path = b""
         self.argument_prefix: list[bytes] | None = None
         """Replaces argv[0] in /proc/PID/cmdline when the program is a script (the kernel saw argv before our change)."""
@@ -92,6 +96,14 @@ class Process:
         else:
             self.pgid = parent.pgid
             self.sid = parent.sid
+
+    def run(self, executable: Inode | None) -> None:
+        """This process's program is another one (None: it has ended). A running program cannot be written to."""
+        if executable is not None:
+            executable.running += 1
+        if self.executable is not None:
+            self.executable.running -= 1
+        self.executable = executable
 
     @property
     def is_zombie(self) -> bool:

@@ -168,6 +168,7 @@ class ProcessTable:
         fs = owner.fs if flags & CLONE_FS else owner.fs.copy()
         child = Process(executive, guest_child_tid, host_child_tid, ancestor, owner.credentials.copy(), fs)
         child.pgid, child.sid = owner.pgid, owner.sid
+        child.run(owner.executable)
         child.executable_path = owner.executable_path
         child.argument_prefix = owner.argument_prefix
         child.comm = parent.comm
@@ -196,6 +197,7 @@ class ProcessTable:
         thread.robust_list = (0, 0)
         thread.clear_child_tid = 0
         thread.comm = process.comm = (plan.comm or plan.path.rpartition(b"/")[2])[:COMM_SIZE]
+        process.run(plan.executable)
         process.executable_path = plan.executable_path or plan.path
         process.argument_prefix = plan.argument_prefix
         process.forked_without_exec = False
@@ -221,6 +223,7 @@ class ProcessTable:
             return None
         # A process reports its leader's status even when the leader was not the last to go.
         process.exit_status = status if process.group_exit_status is None else process.group_exit_status
+        process.run(None)
         self._zombies[process.pid] = process
         self._reparent(process)
         for callback in self.on_process_exit:
@@ -327,6 +330,7 @@ class ProcessTable:
             self._drop_thread(thread)
         if process.exit_status is None:
             process.exit_status = 0
+            process.run(None)
             self._reparent(process)
         self._zombies.pop(process.pid, None)
         if self._by_pid.get(process.pid) is process:

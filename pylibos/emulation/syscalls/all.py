@@ -18,6 +18,7 @@ from pylibos.emulation.syscalls import (  # noqa: F401 - imported for the rows t
     sys_memory,
     sys_names,
     sys_open,
+    sys_pidfd,
     sys_prctl,
     sys_process,
     sys_signals,

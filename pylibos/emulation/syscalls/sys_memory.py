@@ -14,7 +14,7 @@ from pylibos.abi.errno import Errno
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.outcome import FORWARD, Forward
 from pylibos.emulation.syscalls.params import Address, Pid, ULong
-from pylibos.emulation.syscalls.table import Route, Support, forwarded, refused, syscall
+from pylibos.emulation.syscalls.table import Route, Support, forwarded, syscall
 
 if TYPE_CHECKING:
     from pylibos.emulation.process.thread import Thread
@@ -39,8 +39,6 @@ forwarded("pkey_alloc", 330, route=Route.TRACE, why="the caller's own protection
 forwarded("pkey_free", 331, route=Route.TRACE, why="the caller's own protection keys")
 forwarded("mseal", 462, route=Route.TRACE, why=_OWN)
 forwarded("cachestat", 451, route=Route.TRACE, why="figures of a descriptor the caller holds")
-refused("process_madvise", 440, Errno.ENOSYS, why="needs process descriptors, which are not emulated yet")
-refused("process_mrelease", 448, Errno.ENOSYS, why="needs process descriptors, which are not emulated yet")
 
 
 def _own_only(thread: Thread, pid: int) -> Forward:

@@ -19,10 +19,10 @@ from pylibos.abi import process as c
 from pylibos.abi.errno import Errno
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.outcome import FORWARD, Exec, Forward
+from pylibos.emulation.process.access import require_access
 from pylibos.emulation.process.exec import plan_execution
-from pylibos.emulation.security.capabilities import Capability
 from pylibos.emulation.syscalls.params import Address, Fd, Flags, Pid, UInt, ULong
-from pylibos.emulation.syscalls.table import Route, Support, forwarded, refused, syscall
+from pylibos.emulation.syscalls.table import Route, Support, forwarded, syscall
 
 if TYPE_CHECKING:
     from pylibos.emulation.process.process import Process
@@ -148,18 +148,6 @@ def sys_personality(thread: Thread, persona: UInt) -> int:
 
 
 # -- another guest's memory -------------------------------------------------------------------------------------------------
-def _may_access(thread: Thread, target: Process) -> None:
-    """ptrace_may_access with real ids: the same user and group throughout and a dumpable target, or CAP_SYS_PTRACE. Raises EPERM."""
-    if target is thread.process:
-        return
-    mine, theirs = thread.process.credentials, target.credentials
-    if mine.has_capability(Capability.SYS_PTRACE):
-        return
-    same = {theirs.ruid, theirs.euid, theirs.suid} == {mine.ruid} and {theirs.rgid, theirs.egid, theirs.sgid} == {mine.rgid}
-    if not same or target.dumpable != 1 or theirs.permitted & ~mine.permitted:
-        raise SyscallError(Errno.EPERM)
-
-
 def _vectors(thread: Thread, address: int, count: int) -> list[tuple[int, int]]:
     """(address, size) pairs of an iovec array, copied once; total bounded as the kernel bounds it. Raises EINVAL, EFAULT."""
     if not 0 <= count <= _IOV_MAX:
@@ -206,7 +194,7 @@ def _other_memory(thread: Thread, pid: int, flags: int, remote_count: int) -> Th
     process = _task(thread, pid) if pid > 0 else None
     if process is None or not process.threads:
         raise SyscallError(Errno.ESRCH)
-    _may_access(thread, process)
+    require_access(thread.process, process)
     return next(iter(process.threads.values()))
 
 
@@ -266,5 +254,3 @@ def sys_unshare(thread: Thread, flags: ULong) -> Forward | None:
 
 forwarded("getcpu", 309, route=Route.TRACE, why="writes two numbers of the caller's own processor")
 forwarded("membarrier", 324, route=Route.TRACE, why="registers only; reaches the caller's own threads or only delays others")
-refused("kcmp", 312, Errno.ENOSYS, why="compares kernel objects the library OS does not own; programs fall back to fstat")
-refused("pidfd_getfd", 438, Errno.EPERM, why="would take descriptors out of another process")

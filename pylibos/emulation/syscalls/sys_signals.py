@@ -21,7 +21,7 @@ from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.outcome import FORWARD, Forward
 from pylibos.emulation.security.capabilities import Capability
 from pylibos.emulation.signals.targets import everyone, group_targets, may_signal, valid_signal
-from pylibos.emulation.syscalls.params import Address, Fd, Int, UInt
+from pylibos.emulation.syscalls.params import Address, Int, UInt
 from pylibos.emulation.syscalls.sys_time import check_clock
 from pylibos.emulation.syscalls.table import Route, Support, forwarded, syscall
 from pylibos.monitor.host_abi import HostError
@@ -192,49 +192,3 @@ def sys_pidfd_open(thread: Thread, pid: Int, flags: UInt) -> Forward:
     if target is None or not table.exists(target):
         raise SyscallError(Errno.ESRCH)
     return FORWARD
-
-
-@syscall(
-    "pidfd_send_signal",
-    number=424,
-    route=Route.TRACE,
-    support=Support.PARTIAL,
-    note="EPERM unless the caller may signal every guest; ENOSYS without a PID name space; by /proc/PID without siginfo only",
-)
-def sys_pidfd_send_signal(thread: Thread, fd: Fd, signal: Int, info: Address, flags: UInt) -> Forward | None:
-    """pidfd_send_signal(2). Compare Linux kernel/signal.c.
-
-    Whom the descriptor means only the host knows: a guest, or (received in a message) a process outside, which the host refuses
-    because it is not in the caller's PID name space. So permission must hold for every guest. Raises: EPERM, EINVAL, ENOSYS.
-    """
-    executive = thread.executive
-    from pylibos.emulation.fs.proc_process import ProcessDirectory  # late: /proc may not have been made
-
-    inode = executive.io.inode_of(thread, fd)
-    if isinstance(inode, ProcessDirectory) and inode.subject.task is None:
-        _send_by_directory(thread, inode.subject.process, signal, info, flags)
-        return None
-    if not executive.private_pids:
-        raise SyscallError(Errno.ENOSYS)
-    if not valid_signal(signal):
-        raise SyscallError(Errno.EINVAL)
-    sender = thread.process
-    if not all(may_signal(sender, target, signal) for target in executive.processes.live()):
-        raise SyscallError(Errno.EPERM)
-    return FORWARD
-
-
-def _send_by_directory(thread: Thread, target: Process, signal: int, info: int, flags: int) -> None:
-    """pidfd_send_signal to the process of a /proc directory; that is ours, the kernel knows none. Raises: ESRCH, EPERM, EINVAL, ENOSYS."""
-    if flags:
-        raise SyscallError(Errno.EINVAL)
-    if info:
-        raise SyscallError(Errno.ENOSYS)
-    if not thread.executive.processes.exists(target):
-        raise SyscallError(Errno.ESRCH)
-    if not valid_signal(signal):
-        raise SyscallError(Errno.EINVAL)
-    if not may_signal(thread.process, target, signal):
-        raise SyscallError(Errno.EPERM)
-    if signal and not target.is_zombie:
-        thread.executive.host.process_signal(target.host_pid, 0, signal)

@@ -11,6 +11,7 @@ import pytest
 from pylibos.abi.elf import EHDR, PHDR, PT_INTERP, PT_LOAD
 from pylibos.abi.errno import Errno
 from pylibos.emulation.outcome import Exec, ExecPlan
+from pylibos.emulation.process.process import Process
 from tests.support.vfs_guest import BASE, Guest
 
 FDCWD = -100
@@ -33,6 +34,7 @@ def program(interpreter: bytes = b"", kind: int = 3) -> bytes:
 @pytest.fixture
 def guest() -> Iterator[Guest]:
     made = Guest([(b"/", "tmpfs", None)], [])
+    made.executive.io.live_guests = list  # this process plays both parts, and the host's own descriptors are no guest's
     made.call("mkdir", b"/bin", 0o755)
     put(made, b"/bin/static", program())
     put(made, b"/bin/ld.so", program())
@@ -146,6 +148,7 @@ def test_errors_leave_no_stream_behind(guest: Guest, path: bytes, expected: Errn
 
 def test_permission_is_the_guests() -> None:
     guest = Guest([(b"/", "tmpfs", None)], [])
+    guest.executive.io.live_guests = list
     put(guest, b"/mine", program(), 0o700)
     put(guest, b"/any", program(), 0o711)
     guest.process.credentials.setresgid(5, 5, 5)
@@ -212,3 +215,22 @@ def test_a_hostile_path_pointer(guest: Guest) -> None:
     assert guest.call("execve", 8, 0, 0) == -Errno.EFAULT
     guest.memory.write(BASE, b"a" * 5000)
     assert guest.call("execve", BASE, 0, 0) == -Errno.ENAMETOOLONG
+
+
+def test_a_file_somebody_writes_to_is_not_executed(guest: Guest) -> None:
+    guest.executive.io.live_guests = lambda: [os.getpid()]
+    assert execute(guest, b"/bin/static") == -Errno.ETXTBSY
+    guest.executive.io.live_guests = list
+    assert isinstance(execute(guest, b"/bin/static"), ExecPlan)
+
+
+def test_a_running_program_is_not_written_to(guest: Guest) -> None:
+    plan = execute(guest, b"/bin/static")
+    executive: Any = guest.executive
+    process = Process(executive, 1, 1, None, guest.process.credentials, guest.process.fs)
+    process.run(plan.executable)
+    assert guest.open(b"/bin/static", os.O_WRONLY) == -Errno.ETXTBSY
+    assert guest.open(b"/bin/static", os.O_RDONLY | os.O_TRUNC) == -Errno.ETXTBSY
+    assert guest.call("truncate", b"/bin/static", 0) == -Errno.ETXTBSY
+    process.run(None)
+    assert guest.open(b"/bin/static", os.O_WRONLY) >= 0

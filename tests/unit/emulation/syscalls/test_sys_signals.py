@@ -67,19 +67,6 @@ def test_signals_by_directory_need_leave_for_one() -> None:
     assert world.host.signals == []
 
 
-def test_signals_by_descriptor_need_leave_for_everybody() -> None:
-    world = World(private_pids=True)
-    world.executive.io = described_by(None)
-    child = world.fork(world.root)
-    assert call(child, "pidfd_send_signal", 5, SIGTERM, 0, 0) is FORWARD
-    assert call(child, "pidfd_send_signal", 5, 65, 0, 0) == -Errno.EINVAL
-    child.process.credentials = Credentials(1000, 1000)
-    assert call(child, "pidfd_send_signal", 5, SIGTERM, 0, 0) == -Errno.EPERM
-    assert call(world.root, "pidfd_send_signal", 5, SIGTERM, 0, 0) is FORWARD
-    world.executive.private_pids = False
-    assert call(world.root, "pidfd_send_signal", 5, SIGTERM, 0, 0) == -Errno.ENOSYS
-
-
 def test_kill_with_a_bad_signal() -> None:
     world = World()
     assert call(world.root, "kill", 1, 65) == -Errno.EINVAL
