@@ -142,5 +142,6 @@ NSIG: Final = 64
 """Highest signal number."""
 SIGKILL: Final = 9
 SIGCONT: Final = 18
+SIGIO: Final = 29
 
 AT_FDCWD: Final = -100

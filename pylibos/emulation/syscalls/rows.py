@@ -30,6 +30,9 @@ FCNTL_DIRECT: Final = int_argument_in(
         fcntl.F_GETLK,
         fcntl.F_SETLK,
         fcntl.F_SETLKW,
+        fcntl.F_GETOWN,
+        fcntl.F_GETSIG,
+        fcntl.F_GETOWN_EX,
         fcntl.F_OFD_GETLK,
         fcntl.F_OFD_SETLK,
         fcntl.F_OFD_SETLKW,
@@ -40,7 +43,7 @@ FCNTL_DIRECT: Final = int_argument_in(
         fcntl.F_GET_SEALS,
     ),
 )
-"""Commands on the descriptor itself. Not here: F_SETOWN and F_SETSIG (name a process), leases and F_NOTIFY (name a file)."""
+"""Commands on the descriptor itself. Not here: F_SETOWN (names a process), F_SETSIG (any signal), leases and F_NOTIFY (name a file)."""
 
 CLONE_DECIDED: Final = (
     (process.NAMESPACE_FLAGS & ~process.CLONE_NEWTIME)  # its bit belongs to the exit signal in clone(2)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from pylibos.abi.errno import Errno
 from pylibos.abi.files import O_CLOEXEC, O_NONBLOCK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK
+from pylibos.abi.process import SIGIO
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.fs.notify import (
     IN_ALL_EVENTS,
@@ -24,6 +25,7 @@ from pylibos.emulation.fs.notify import (
 from pylibos.emulation.fs.permission import require
 from pylibos.emulation.io_manager.file_object import FileKind, FileObject
 from pylibos.emulation.outcome import FORWARD, Forward, Install
+from pylibos.emulation.signals.targets import group_targets, may_signal
 from pylibos.emulation.syscalls.params import Fd, Flags, Int, UInt, ULong, UserPath
 from pylibos.emulation.syscalls.table import Route, Support, fallback, forwarded, syscall
 from pylibos.monitor.host_abi import Access, Create
@@ -62,32 +64,52 @@ def sys_sync(thread: Thread) -> None:
 
 # -- fcntl -----------------------------------------------------------------------------------------------------------------
 F_SETOWN: Final = 8
-F_GETOWN: Final = 9
 F_SETSIG: Final = 10
-F_GETSIG: Final = 11
 F_SETOWN_EX: Final = 15
-F_GETOWN_EX: Final = 16
 F_SETLEASE: Final = 1024
 F_GETLEASE: Final = 1025
 F_NOTIFY: Final = 1026
 F_GET_RW_HINT: Final = 1035
 F_SET_FILE_RW_HINT: Final = 1038
 F_UNLCK: Final = 2
+_INT_MIN: Final = -0x80000000
 
 
 @fallback("fcntl", number=72)
-def sys_fcntl(thread: Thread, fd: Fd, command: Int, argument: ULong) -> int:
-    """fcntl(2): commands the filter does not let through. Signal-driven I/O, leases and directory notification are not offered."""
+def sys_fcntl(thread: Thread, fd: Fd, command: Int, argument: Int) -> int | Forward:
+    """fcntl(2): commands the filter does not let through. Leases, directory notification and other signals than SIGIO are not offered."""
     thread.process.executive.host.descriptor_identity(thread.host_tid, fd)  # EBADF first
-    if command in {F_GETOWN, F_GETSIG}:
-        return 0
+    if command == F_SETOWN:
+        return _set_owner(thread, argument)
     if command == F_GETLEASE:
         return F_UNLCK
     if command in {F_SETLEASE, F_NOTIFY}:
         raise SyscallError(Errno.EAGAIN if command == F_SETLEASE else Errno.EINVAL)
-    if command in {F_SETOWN, F_SETSIG, F_SETOWN_EX, F_GETOWN_EX}:
-        raise SyscallError(Errno.EPERM if command != F_GETOWN_EX else Errno.EINVAL)
+    if command in {F_SETSIG, F_SETOWN_EX}:
+        raise SyscallError(Errno.EPERM)
     raise SyscallError(Errno.EINVAL)
+
+
+def _set_owner(thread: Thread, who: int) -> Forward:
+    """F_SETOWN: who gets SIGIO. Compare Linux fs/fcntl.c:f_setown().
+
+    The kernel keeps the process it finds, not the number, and the number cannot come to mean another within the call (sys_signals.py).
+    Raises: ESRCH nobody in the sandbox; EPERM somebody the caller may not signal, or a group without a PID name space; EINVAL.
+    """
+    if who == 0:
+        return FORWARD
+    if who == _INT_MIN:
+        raise SyscallError(Errno.EINVAL)
+    executive, table = thread.executive, thread.executive.processes
+    one = table.process_of_task(who) if who > 0 else None
+    targets = [one] if one is not None and table.exists(one) else group_targets(table, -who) if who < 0 else []
+    if not targets:
+        raise SyscallError(Errno.ESRCH)
+    if not all(may_signal(thread.process, target, SIGIO) for target in targets):
+        raise SyscallError(Errno.EPERM)
+    if not executive.private_pids and (who < 0 or targets[0].is_zombie):
+        raise SyscallError(Errno.EPERM if who < 0 else Errno.ESRCH)
+    return FORWARD
 
 
 # -- ioctl -----------------------------------------------------------------------------------------------------------------
@@ -100,8 +122,8 @@ FIGETBSZ: Final = 2
 FS_IOC_GETFLAGS: Final = 0x80086601
 TIOCSTI: Final = 0x5412
 
-_ANY: Final = frozenset((FIOCLEX, FIONCLEX, FIONBIO))
-"""Of any descriptor. FIONBIO's pointer is an int that carries no authority."""
+_ANY: Final = frozenset((FIOCLEX, FIONCLEX, FIONBIO, FIOASYNC))
+"""Of any descriptor. The pointer of FIONBIO and FIOASYNC is to an int that carries no authority; who gets SIGIO is F_SETOWN's."""
 
 _TERMINAL: Final = frozenset(
     (
@@ -145,7 +167,7 @@ _SOCKET: Final = frozenset((0x8905, 0x5411, 0x541B, 0x8906, 0x8907))
 """SIOCATMARK, TIOCOUTQ (SIOCOUTQ), FIONREAD (SIOCINQ), SIOCGSTAMP, SIOCGSTAMPNS: of a socket the guest holds."""
 
 
-@syscall("ioctl", number=16, support=Support.PARTIAL, note="close-on-exec, non-blocking, bytes waiting, terminals; nothing else")
+@syscall("ioctl", number=16, support=Support.PARTIAL, note="close-on-exec, non-blocking, SIGIO, bytes waiting, terminals; nothing else")
 def sys_ioctl(thread: Thread, fd: Fd, command: UInt, argument: ULong) -> Forward | int:
     """ioctl(2). Forwarded commands read or write only the guest's own memory. Raises EBADF, ENOTTY."""
     if command in _ANY:

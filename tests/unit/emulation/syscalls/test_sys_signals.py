@@ -13,6 +13,7 @@ from pylibos.emulation.io_manager.manager import IoManager
 from pylibos.emulation.outcome import FORWARD
 from pylibos.emulation.process.thread import Thread
 from pylibos.emulation.security.credentials import Credentials
+from pylibos.monitor.host_abi import Create
 from tests.guest_world import World, call
 
 SIGTERM = 15
@@ -184,3 +185,46 @@ def test_the_process_above_the_first_is_there_and_deaf() -> None:
     child.process.credentials = Credentials(1000, 1000)
     assert call(child, "kill", 99, 0) == -Errno.EPERM
     assert world.host.signals == []
+
+
+F_SETOWN = 8
+
+
+def set_owner(world: World, thread: Thread, who: int) -> object:
+    """fcntl(0, F_SETOWN, who) by a guest that has a pipe as descriptor 0."""
+    if not world.host.descriptor_list(thread.host_tid):
+        reader, _ = world.host.stream_open_pair(b"pipe:", Create(0))
+        world.host.descriptor_install(thread.host_tid, reader, False)
+    return call(thread, "fcntl", 0, F_SETOWN, who)
+
+
+def test_the_owner_of_a_descriptor_is_a_guest_the_caller_may_signal() -> None:
+    world = World()
+    child = world.fork(world.root)
+    world.host.guests[4242] = world.host.guests[1001]
+    assert set_owner(world, world.root, 1) is FORWARD
+    assert set_owner(world, world.root, 0) is FORWARD
+    assert set_owner(world, world.root, child.tid) is FORWARD
+    assert set_owner(world, world.root, 4242) == -Errno.ESRCH
+    assert set_owner(world, world.root, -4242) == -Errno.ESRCH
+    assert set_owner(world, world.root, -(2**31)) == -Errno.EINVAL
+    child.process.credentials = Credentials(1000, 1000)
+    assert set_owner(world, child, child.tid) is FORWARD
+    assert set_owner(world, child, 1) == -Errno.EPERM
+    assert call(child, "fcntl", 77, F_SETOWN, 1) == -Errno.EBADF
+
+
+def test_a_group_owns_a_descriptor_only_where_numbers_are_private() -> None:
+    world = World()
+    assert set_owner(world, world.root, -1) == -Errno.EPERM
+    world.executive.private_pids = True
+    assert set_owner(world, world.root, -1) is FORWARD
+
+
+def test_the_dead_own_nothing() -> None:
+    world = World()
+    child = world.fork(world.root)
+    world.end(child)
+    assert set_owner(world, world.root, child.tid) == -Errno.ESRCH
+    world.executive.private_pids = True
+    assert set_owner(world, world.root, child.tid) is FORWARD  # Linux takes a zombie
