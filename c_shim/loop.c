@@ -34,6 +34,7 @@
 #define NO_PATH (~0ULL)
 
 #define WATCHED_MAX 65536 /* descriptors below it are known to be watched or not; a higher one counts as watched for ever */
+#define TAG_BITS 40        /* of an event's data; the rest is the descriptor */
 
 /* What the handler says to the loop. The fields are written by both, so they are touched atomically. */
 static struct seccomp_notif received;
@@ -85,7 +86,9 @@ int shim_loop_open(struct shim_loop *loop)
 
 static void mark_watched(int descriptor, int now)
 {
-    if (descriptor < 0 || descriptor >= WATCHED_MAX) {
+    if (descriptor < 0)
+        return;
+    if (descriptor >= WATCHED_MAX) {
         watched_count += now;
         return;
     }
@@ -93,9 +96,10 @@ static void mark_watched(int descriptor, int now)
     watched[descriptor] = (unsigned char)now;
 }
 
+/* Report events of a descriptor once, with a tag below 2^40; none withdraws. While one is watched every wait is the slower ppoll. */
 int shim_watch(struct shim_loop *loop, int descriptor, unsigned events, uint64_t tag)
 {
-    struct epoll_event event = {.events = events | EPOLLONESHOT, .data.u64 = tag};
+    struct epoll_event event = {.events = events | EPOLLONESHOT, .data.u64 = (uint64_t)(unsigned)descriptor << TAG_BITS | tag};
     int error = 0;
     mark_watched(descriptor, 0);
     if (!events)
@@ -106,6 +110,9 @@ int shim_watch(struct shim_loop *loop, int descriptor, unsigned events, uint64_t
         mark_watched(descriptor, 1);
     return error;
 }
+
+/* How many descriptors are watched: only while there are none is the wait the fast one. */
+int shim_watching(void) { return watched_count; }
 
 /* Take the listener the init process sends, and ask for synchronous wake-ups where the kernel has them (6.6). */
 int shim_receive_listener(int control)
@@ -356,8 +363,9 @@ static int wait_for_all(struct shim_loop *loop, struct shim_event *event, int *r
         return error;
     struct epoll_event ready;
     if (wait[0].revents && epoll_wait(loop->streams, &ready, 1, 0) == 1) {
+        mark_watched((int)(ready.data.u64 >> TAG_BITS), 0); /* once: it is silent until it is watched again */
         event->kind = EVENT_STREAM;
-        event->value = ready.data.u64;
+        event->value = ready.data.u64 & ((1ULL << TAG_BITS) - 1);
         event->detail = ready.events;
         return 1;
     }

@@ -56,6 +56,7 @@ int shim_loop_open(struct shim_loop *loop);
 int shim_next(struct shim_loop *loop, struct shim_event *event);
 void shim_note_children(void);
 int shim_watch(struct shim_loop *loop, int descriptor, unsigned events, uint64_t tag);
+int shim_watching(void);
 int shim_receive_listener(int control);
 int shim_reply(struct shim_loop *loop, uint64_t id, int64_t value, int continue_call);
 int shim_install(struct shim_loop *loop, uint64_t id, int descriptor, int close_on_exec, int send);

@@ -118,6 +118,25 @@ print(first == (t.STREAM, 1, 77), second == t.REQUEST, third == (t.STREAM, 1, 78
     assert run(body) == "True True True True"
 
 
+def test_only_a_watched_stream_makes_the_wait_a_slow_one() -> None:
+    body = """
+ours, theirs = os.pipe()
+counts = [lib.shim_watching()]
+loop.watch(ours, 1, 1 << 32)
+counts.append(lib.shim_watching())
+os.write(theirs, b"x")
+tag = kind_detail_value()[2]
+counts.append(lib.shim_watching())
+loop.watch(ours, 1, 78)
+loop.watch(ours, 1, 79)
+counts.append(lib.shim_watching())
+loop.watch(ours, 0, 0)
+loop.watch(ours, 0, 0)
+print(tag == 1 << 32, counts, lib.shim_watching())
+"""
+    assert run(body) == "True [0, 1, 0, 1] 0"
+
+
 def test_a_deadline_is_met_while_a_stream_is_watched() -> None:
     body = """
 ours, theirs = os.pipe()
