@@ -49,7 +49,6 @@ for _name, _number, _why in (
     forwarded(_name, _number, route=Route.NOTIFY, why=_why)
 
 for _name, _number, _why in (
-    ("sendfile", 40, "between granted descriptors; the pointer is an offset"),
     ("splice", 275, "between granted descriptors; the pointers are offsets"),
     ("vmsplice", 278, "own memory into a pipe the guest holds"),
     ("copy_file_range", 326, "between granted descriptors; the pointers are offsets"),
