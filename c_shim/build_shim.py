@@ -16,7 +16,7 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path(__file__).resolve().parent
-SOURCES = ("loop.c", "trace.c", "guest.c", "spawn.c")
+SOURCES = ("loop.c", "trace.c", "guest.c", "names.c", "spawn.c")
 LOADER_BASE = 0x5F0000000000
 PLAN_ADDRESS = LOADER_BASE + 0x10000
 """Where struct exec_plan stands in the loader: its .bss is placed there by the linker and holds nothing else."""

@@ -176,6 +176,9 @@ static void fill_call(struct shim_loop *loop, struct shim_event *event, int kind
     }
 }
 
+/* Whether the call of a notification still waits for its answer. 0 is nobody's. */
+int shim_is_waiting(struct shim_loop *loop, uint64_t id) { return !id || ioctl(loop->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0; }
+
 /* 1: event filled; 0: nothing to report; -errno. Blocks, unless a signal has come since the caller last looked (see the top). */
 static int receive_notification(struct shim_loop *loop, struct shim_event *event)
 {
@@ -196,8 +199,15 @@ static int receive_notification(struct shim_loop *loop, struct shim_event *event
     event->id = id;
     event->instruction = received.data.instruction_pointer;
     fill_call(loop, event, EVENT_NOTIFIED, (int)received.pid, (uint64_t)(uint32_t)received.data.nr, argument);
+    int64_t value;
+    if (event->path_size != NO_PATH &&
+        shim_names_answer(loop, id, (int)event->tid, event->number, argument, event->path, event->path_size, &value)) {
+        loop->answered++;
+        shim_reply(loop, id, value, 0);
+        return 0;
+    }
     /* The copies above may be of a process that reused the number: believe them only if the call still waits. */
-    return ioctl(loop->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
+    return shim_is_waiting(loop, id);
 }
 
 struct syscall_info { /* struct ptrace_syscall_info, include/uapi/linux/ptrace.h (5.3) */

@@ -14,6 +14,22 @@
 /* What to do with a call that reaches the supervisor (shim_loop.action). */
 enum { ACTION_REPORT = 0, ACTION_CONTINUE = 1 };
 
+/* shim_names_call.kind: what of the published names answers a call. */
+enum { NAMES_NONE = 0, NAMES_STAT = 1, NAMES_STATX = 2, NAMES_ACCESS = 3, NAMES_LINK = 4, NAMES_ABSENCE = 5 };
+enum { NAMES_CURRENT = -100 }; /* the directory argument that means the current directory */
+
+/* Which argument of a call is what, for names.c. Positions are 0..5. */
+struct shim_names_call {
+    uint8_t kind;
+    uint8_t follow;                   /* a final link is followed */
+    uint8_t output;                   /* address of the result; of access the mode */
+    uint8_t size;                     /* NAMES_LINK: bytes of room */
+    uint8_t has_directory, directory; /* where a relative path starts */
+    uint8_t has_flags, flags;
+    uint8_t checked;                  /* an argument of which the bits must_be_zero are not set */
+    uint32_t flags_allowed, no_follow, effective, must_be_zero;
+};
+
 /* shim_event.kind */
 enum {
     EVENT_NOTIFIED = 1, /* a call waits in the seccomp listener: answer with shim_reply or shim_install_reply */
@@ -40,6 +56,8 @@ struct shim_loop {
     uint8_t notified_only[SHIM_CALLS];  /* 1: interrupted before it was received, re-issue whatever SA_RESTART says */
     uint8_t traced_action[SHIM_CALLS];  /* ACTION_* for calls at a RET_TRACE stop */
     uint8_t path_argument[SHIM_CALLS];  /* 1 + index of a path to prefetch, 0 none */
+    struct shim_names_call names[SHIM_CALLS]; /* notified calls that names.c may answer */
+    uint64_t answered;                  /* how many it has answered */
 };
 
 struct shim_spawn {
@@ -60,6 +78,23 @@ int shim_watching(void);
 int shim_receive_listener(int control);
 int shim_reply(struct shim_loop *loop, uint64_t id, int64_t value, int continue_call);
 int shim_install(struct shim_loop *loop, uint64_t id, int descriptor, int close_on_exec, int send);
+
+int shim_is_waiting(struct shim_loop *loop, uint64_t id);
+
+/* names.c */
+void shim_names_open(const uint64_t *changes);
+void shim_names_clear(void);
+void shim_names_task(int tid, uint32_t not_following, uint32_t following, uint32_t directory, uint32_t identity);
+void shim_names_task_new(int tid);
+void shim_names_publish(uint32_t table, uint32_t directory, const char *path, uint64_t size, uint64_t record);
+void shim_names_forget(uint32_t table, uint32_t directory, const char *path, uint64_t size);
+void shim_names_stat(uint64_t number, const char *stat144);
+void shim_names_statx(uint64_t number, const char *statx256);
+void shim_names_verdict(uint64_t number, uint32_t identity, unsigned index, int verdict);
+void shim_names_link(uint64_t number, const char *text, int64_t size);
+void shim_names_withdraw(uint64_t number);
+int shim_names_answer(struct shim_loop *loop, uint64_t id, int tid, uint64_t number, const uint64_t *argument, const char *path, uint64_t size,
+                      int64_t *value);
 
 /* trace.c */
 int shim_seize(int pid);

@@ -60,6 +60,7 @@ class Births:
             child = Task(thread)
             if task.stage is Stage.CLONING:
                 supervisor.clones.forked(tid, task, child)
+        supervisor.tracer.new_task(child_tid)
         supervisor.tasks[child_tid] = child
         if self.held.pop(child_tid, None) is not None:
             if child.stage is Stage.NEWBORN:

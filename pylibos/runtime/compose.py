@@ -19,6 +19,7 @@ from pylibos.emulation.fs.context import FsContext
 from pylibos.emulation.fs.filesystem import FileSystem
 from pylibos.emulation.fs.owners import AS_THEY_ARE, Owners
 from pylibos.emulation.fs.permission import permitted
+from pylibos.emulation.fs.published import PublishedNames
 from pylibos.emulation.io_manager.manager import IoManager
 from pylibos.emulation.object_manager.manager import ObjectManager
 from pylibos.emulation.object_manager.waits import WaitQueue
@@ -32,6 +33,7 @@ from pylibos.monitor.linux_host import LinuxHost, attach, close_host, installabl
 from pylibos.monitor.manifest import MountMode, Network
 from pylibos.monitor.policy import Policy
 from pylibos.runtime.memory import TaskMemory
+from pylibos.runtime.names import ShimNames
 from pylibos.runtime.native import ShimNative
 from pylibos.runtime.status import ProgramNotExecutable, ProgramNotFound, PylibosError
 
@@ -174,6 +176,9 @@ class Composition:
         """Give the host what only a running engine has."""
         self._supervisor = supervisor
         attach(self.host, installer=installer.install_for_host, loop=EngineLoop(supervisor))
+        every_call_is_seen = self.config.trace or self.audit.wants_everything or self.config.verbose > 0
+        if self.config.engine == "notify" and not every_call_is_seen:
+            self.executive.files.cache.published = PublishedNames(ShimNames(supervisor.tracer))
         self.executive.private_pids = walls.pids
         self.executive.private_network = walls.network
         self.executive.internet = self.config.policy.manifest.network is Network.LOOPBACK

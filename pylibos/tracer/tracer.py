@@ -80,6 +80,21 @@ class Tracer:
         for number, index in paths.items():
             self._loop.path_argument[number] = index + 1
 
+    def answer_names(self, number: int, fields: dict[str, int]) -> None:
+        """Let the loop answer a notified call from the published names. fields: of struct shim_names_call."""
+        call = self._loop.names[number]
+        for name, value in fields.items():
+            setattr(call, name, value)
+
+    @property
+    def answered(self) -> int:
+        """Calls the loop has answered from the published names."""
+        return int(self._loop.answered)
+
+    def new_task(self, tid: int) -> None:
+        """A host task number stands for another task from now on: what was published for the old one does not hold."""
+        lib.shim_names_task_new(tid)
+
     def protect(self, passage: int) -> None:
         """Answer EBADF to traced calls that would close, replace or read this descriptor number."""
         self._loop.passage = passage

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from pylibos.emulation.fs.context import FsContext
     from pylibos.emulation.fs.memfs import Registry
+    from pylibos.emulation.fs.walk_cache import Table
+    from pylibos.emulation.process.process import Process
     from pylibos.emulation.process.thread import Thread
     from pylibos.emulation.security.credentials import Credentials
     from pylibos.monitor.host_abi import HostABI
@@ -57,6 +59,8 @@ class FileSystem:
         self.cache = WalkCache()
         self.native_changes = NativeChanges(host)
         self._domains = self.cache.domains
+        self.repeated = False
+        """Whether the last look() found its answer in the cache, and there is an engine that may be told of it."""
         self.mounts: list[Volume] = []
         self.root: Inode
         self._next_device = 0x28
@@ -170,7 +174,9 @@ class FileSystem:
         key: bytes | tuple[Inode, bytes] = path if path[:1] == b"/" else (base or context.cwd, path)
         location = table.get(key)
         if location is not None:
+            self.repeated = self.cache.published is not None
             return location
+        self.repeated = False
         if not path:
             raise SyscallError(Errno.ENOENT)
         report = Walk()
@@ -179,10 +185,17 @@ class FileSystem:
             self.cache.add(table, key, location, report.through_links, report.through_parents)
         return location
 
+    def tables(self, process: Process) -> tuple[Table, Table]:
+        """The walk cache's tables for what a process is now: not following, following a final link."""
+        who = process.credentials
+        return self.cache.domain((process.fs.root, who.fsuid, who.fsgid, who.effective & _DAC, who.groups))
+
     def find(self, thread: Thread, base: Inode | None, path: bytes, follow: bool = True) -> Inode:
         """The inode path leads to. Raises walk()'s errors, ENOENT for a missing last name too."""
         inode = self.look(thread, base, path, follow)[0]
         if inode is None:
+            if self.repeated and self.cache.published is not None:
+                self.cache.published.absent(thread, base, path, follow)
             raise SyscallError(Errno.ENOENT)
         return inode
 

@@ -8,8 +8,9 @@ are the entry through which the inode was reached last.
 Division of labour: *callers* (walk.py, names.py, attributes.py) check permission, read-only mounts, types and name rules; *inodes* only
 do the work and may assume it is legal. Must not know: guests' memory, descriptors, system call numbers.
 
-``record`` is the packed struct stat, or None when it must be built again; every change of a field it contains must drop it (modified()).
-A volatile inode (host-backed and writable, or synthetic) never keeps one.
+``record`` is the packed struct stat, or None when it must be built again; every change of a field it contains must drop it (modified(), or
+forget_record(), which also withdraws what the engine was told of the file). A volatile inode (host-backed and writable, or synthetic)
+never keeps one.
 
 Sources: Linux include/linux/fs.h (struct inode, inode_operations), fs/stat.c.
 """
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pylibos.emulation.fs.notify import Watch
+    from pylibos.emulation.fs.published import Publication
     from pylibos.emulation.io_manager.directory import Listing
     from pylibos.emulation.process.thread import Thread
     from pylibos.monitor.host_abi import Access, Create, HostABI, HostStream, StreamAttributes
@@ -113,6 +115,7 @@ class Inode:
         "number",
         "parent",
         "pinned",
+        "publication",
         "rdev",
         "record",
         "running",
@@ -152,6 +155,8 @@ class Inode:
         """Processes whose program this is: while there is one, nobody may open it for writing (ETXTBSY)."""
         self.written = False
         """A guest has opened it for writing and may still hold that descriptor: asked of the host before it is executed."""
+        self.publication: Publication | None = None
+        """What the engine may have been told of the file (published.py)."""
 
     # -- attributes ------------------------------------------------------------------------------------------------------
     @property
@@ -204,9 +209,20 @@ class Inode:
             atime // NANOSECONDS, atime % NANOSECONDS, mtime // NANOSECONDS, mtime % NANOSECONDS, ctime // NANOSECONDS, ctime % NANOSECONDS,
         )  # fmt: skip
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether what is said of the file now holds until forget_record()."""
+        return not self.volatile
+
+    def forget_record(self) -> None:
+        """Something that stat, access or readlink tell is different now."""
+        self.record = None
+        if self.publication is not None:
+            self.publication.withdraw()
+
     def modified(self) -> None:
         """A field changed: forget the packed record and make sure the inode is kept."""
-        self.record = None
+        self.forget_record()
         if not self.pinned:
             self.volume.pin(self)
 

@@ -253,6 +253,10 @@ class MemFile(Attributed):
             record = self.record = self.pack_record()
         return record
 
+    @property
+    def is_settled(self) -> bool:
+        return not self.maybe_dirty
+
     def refresh(self) -> None:
         if self.maybe_dirty and self.stream is not None:
             self.refresh_from(self.volume.host.stream_query_open(self.stream))
@@ -267,10 +271,10 @@ class MemFile(Attributed):
         if attributes.size != self.size or attributes.blocks != self._blocks:
             self.size = attributes.size
             self._blocks = attributes.blocks
-            self.record = None
+            self.forget_record()
         if attributes.mtime_ns != self.stream_mtime:
             self.stream_mtime = self.mtime = self.ctime = attributes.mtime_ns
-            self.record = None
+            self.forget_record()
             if self.drops_set_id and self.mode & (S_ISUID | S_ISGID):
                 self.mode &= ~S_ISUID if not self.mode & 0o010 else ~(S_ISUID | S_ISGID)
 
@@ -324,6 +328,7 @@ class MemFile(Attributed):
         stream = self.content()
         if access is not READ:
             self.maybe_dirty = True
+            self.forget_record()
             if not thread.process.credentials.has_capability(CAP_FSETID):
                 self.drops_set_id = True
         return self.volume.host.stream_reopen(stream, access, create)
@@ -410,7 +415,7 @@ class MemDirectory(Directory):
             inode.refresh()
             inode.nlink -= 1
         inode.ctime = self.ctime
-        inode.record = None
+        inode.forget_record()
         if inode.nlink == 0:
             volume = self.volume
             assert isinstance(volume, MemVolume)
@@ -426,7 +431,7 @@ class MemDirectory(Directory):
         self.detach(name, inode)
         target.attach(new_name, inode)
         inode.ctime = self.ctime
-        inode.record = None
+        inode.forget_record()
 
     def exchange(self, name: bytes, inode: Inode, target: Directory, other_name: bytes, other: Inode) -> None:
         assert isinstance(target, MemDirectory)
@@ -437,4 +442,5 @@ class MemDirectory(Directory):
         target.attach(other_name, inode)
         self.attach(name, other)
         inode.ctime = other.ctime = self.ctime
-        inode.record = other.record = None
+        inode.forget_record()
+        other.forget_record()

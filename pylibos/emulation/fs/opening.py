@@ -72,10 +72,10 @@ def open_path(thread: Thread, base: Inode | None, path: bytes, flags: int, mode:
             raise SyscallError(Errno.EINVAL)
         return _open_or_create(thread, files, base, path, flags, mode, rules)
     follow = not flags & O_NOFOLLOW
-    location = files.look_by_rules(thread, base, path, follow, rules) if rules else files.look(thread, base, path, follow)
-    if location.inode is None:
+    found = files.look_by_rules(thread, base, path, follow, rules).inode if rules else files.find(thread, base, path, follow)
+    if found is None:
         raise SyscallError(Errno.ENOENT)
-    return open_inode(thread, location.inode, flags)
+    return open_inode(thread, found, flags)
 
 
 def open_inode(thread: Thread, inode: Inode, flags: int, *, created: bool = False) -> Any:

@@ -118,7 +118,7 @@ def _enter(directory: Directory, name: bytes, inode: Inode) -> Inode:
     inode.name = name
     if inode.is_directory:
         directory.nlink += 1
-    directory.record = None
+    directory.forget_record()
     directory.packed = None
     return inode
 

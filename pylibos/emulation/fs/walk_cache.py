@@ -10,7 +10,8 @@ Invalidation, called by whatever changes names (names.py, filesystem.py):
     forget_directory  the directory was removed: every path that ended on an absence in it; paths with ".." in them
     forget_links      a symbolic link lost its name: every path that passed through any link
     clear             a directory moved, search permission changed, something was mounted: everything
-Bounded: CAPACITY entries, then everything is dropped. Must not know what an inode is beyond its identity.
+What is published of the entries (published.py) is withdrawn with them. Bounded: CAPACITY entries, then everything is dropped. Must not
+know what an inode is beyond its identity.
 """
 
 from __future__ import annotations
@@ -21,18 +22,30 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from pylibos.emulation.fs.inode import Inode, Location
+    from pylibos.emulation.fs.published import PublishedNames
 
 Key = bytes | tuple["Inode", bytes]
-Table = dict[Key, "Location"]
 
 CAPACITY: Final = 32768
 """Entries over all domains: about 10 MB; a walk that misses costs microseconds, so dropping everything is cheap."""
 
 
+class Table(dict[Key, "Location"]):
+    """Where paths lead in one domain, and in one way of treating a final link. ``number`` names it outside, and no other ever."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
 class WalkCache:
-    """Paths already walked."""
+    """Paths already walked. ``published``: who must hear of every entry that is dropped."""
 
     def __init__(self) -> None:
+        self.published: PublishedNames | None = None
+        self._tables_made = 0
         self.domains: dict[Hashable, tuple[Table, Table]] = {}
         self.count = 0
         self._by_inode: dict[Inode, list[tuple[Table, Key]]] = {}
@@ -47,7 +60,8 @@ class WalkCache:
             if len(self.domains) > 64:
                 self.clear()
                 self.domains.clear()
-            tables = self.domains[key] = ({}, {})
+            made = self._tables_made = self._tables_made + 2
+            tables = self.domains[key] = (Table(made - 1), Table(made))
         return tables
 
     def add(self, table: Table, key: Key, location: Location, through_links: bool, through_parents: bool) -> None:
@@ -70,7 +84,7 @@ class WalkCache:
         """Drop every path that ended on inode."""
         places = self._by_inode.pop(inode, None)
         if places is not None:
-            _drop(places)
+            self._drop(places)
 
     def forget_name(self, directory: Inode, name: bytes) -> None:
         """Drop every path that ended on the absence of name."""
@@ -78,18 +92,18 @@ class WalkCache:
         if names is not None:
             places = names.pop(name, None)
             if places is not None:
-                _drop(places)
+                self._drop(places)
 
     def forget_directory(self, directory: Inode) -> None:
         """The directory is gone."""
         self.forget_inode(directory)
         for places in self._by_missing.pop(directory, {}).values():
-            _drop(places)
-        _drop(self._through_parents)
+            self._drop(places)
+        self._drop(self._through_parents)
 
     def forget_links(self) -> None:
         """Drop every path that passed through a symbolic link."""
-        _drop(self._through_links)
+        self._drop(self._through_links)
 
     def clear(self) -> None:
         """Drop everything."""
@@ -101,9 +115,12 @@ class WalkCache:
         self._by_missing.clear()
         self._through_links.clear()
         self._through_parents.clear()
+        if self.published is not None:
+            self.published.clear()
 
-
-def _drop(places: list[tuple[Table, Key]]) -> None:
-    for table, key in places:
-        table.pop(key, None)
-    places.clear()
+    def _drop(self, places: list[tuple[Table, Key]]) -> None:
+        published = self.published
+        for table, key in places:
+            if table.pop(key, None) is not None and published is not None:
+                published.forget(table, key)
+        places.clear()

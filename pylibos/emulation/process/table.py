@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from pylibos.abi.process import CLONE_FS, CLONE_PARENT, CLONE_THREAD
+from pylibos.emulation.changes import context_changed
 from pylibos.emulation.process.process import Process
 from pylibos.emulation.process.thread import Thread
 from pylibos.monitor.host_abi import HostError
@@ -207,6 +208,7 @@ class ProcessTable:
         process.group_exit_status = None
         if plan.credentials is not None:
             process.credentials = plan.credentials
+            context_changed()
         for action in plan.commit:
             action(thread)
 

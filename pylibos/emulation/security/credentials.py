@@ -5,7 +5,7 @@ them change. Every check is made inside the guest's own view: guest uid 0 has al
 Must not know files, processes or the host. Ids are 32-bit unsigned; UNCHANGED (-1 as the guest passes it) means "leave".
 
 Invariants: effective is a subset of permitted; ambient is a subset of permitted & inheritable. A value is owned by one process;
-fork copies it (copy()). Attributes are read freely and written only by the methods here.
+fork copies it (copy()). Attributes are read freely and written only by the methods here; every write is counted (changes.py).
 
 Sources: Linux 6.18 kernel/sys.c (setuid family), security/commoncap.c (cap_emulate_setxuid, cap_task_fix_setuid, cap_capset,
 cap_bprm_creds_from_file, cap_task_prctl), kernel/groups.c; capabilities(7), credentials(7).
@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Final, Self
 
 from pylibos.abi.errno import Errno
+from pylibos.emulation.changes import context_changed
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.security.capabilities import (
     FS_SET,
@@ -87,9 +88,14 @@ class Credentials:
     def copy(self) -> Self:
         """An independent equal value (fork, or the token a privileged change is prepared on)."""
         new = object.__new__(type(self))
+        write = object.__setattr__  # nobody has the new value yet: nothing has changed
         for name in Credentials.__slots__:
-            setattr(new, name, getattr(self, name))
+            write(new, name, getattr(self, name))
         return new
+
+    def __setattr__(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+        context_changed()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Credentials):
@@ -97,6 +103,18 @@ class Credentials:
         return all(getattr(self, name) == getattr(other, name) for name in Credentials.__slots__)
 
     __hash__ = None  # type: ignore[assignment]  # mutable
+
+    @property
+    def acts_as_real(self) -> bool:
+        """Whether files are looked for with the real ids anyway (Linux fs/open.c:access_need_override_creds)."""
+        return self.fsuid == self.ruid and self.fsgid == self.rgid and self.effective == (self.permitted if self.ruid == 0 else 0)
+
+    def by_real_ids(self) -> Self:
+        """What access(2) looks with: the real ids, and no capabilities unless the real user is root."""
+        new = self.copy()
+        new.fsuid, new.fsgid = self.ruid, self.rgid
+        new.effective = self.permitted if self.ruid == 0 else 0
+        return new
 
     def has_capability(self, number: int) -> bool:
         """Whether capability ``number`` is effective."""

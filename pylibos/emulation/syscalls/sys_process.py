@@ -248,7 +248,7 @@ def sys_unshare(thread: Thread, flags: ULong) -> Forward | None:
     if flags & single and len(thread.process.threads) > 1:
         raise SyscallError(Errno.EINVAL)
     if flags & c.CLONE_FS:
-        thread.process.fs = thread.process.fs.copy()
+        thread.process.fs = thread.process.fs.copy()  # equal: whoever knew the old one knows this one
     return FORWARD if flags & (c.CLONE_FILES | c.CLONE_SYSVSEM) else None
 
 

@@ -1,7 +1,8 @@
 """stat family, access family, readlink and statfs: calls that only ask.
 
 Handlers find an inode (FileSystem.find is the cached path) and copy its record out. Descriptors that the VFS did not make (pipes,
-sockets, standard streams) are described by the host's own attributes. Sources: fs/stat.c, fs/open.c (do_faccessat), fs/statfs.c.
+sockets, standard streams) are described by the host's own attributes. What is asked again is published (fs/published.py): the engine
+answers it from then on. Sources: fs/stat.c, fs/open.c (do_faccessat), fs/statfs.c.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ from pylibos.abi.files import (
     device_major,
     device_minor,
 )
+from pylibos.emulation.changes import context_changed
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.fs.permission import permitted, permitted_real
+from pylibos.emulation.fs.published import BY_EFFECTIVE_IDS
 from pylibos.emulation.syscalls.params import DirFd, Fd, Flags, Int, OutPtr, UInt, UserPath
 from pylibos.emulation.syscalls.table import syscall
 
@@ -102,16 +105,24 @@ def descriptor_record(thread: Thread, fd: int) -> tuple[bytes, Inode | None]:
     return foreign_record(thread, attributes), None
 
 
+def _stat(thread: Thread, base: Inode | None, path: bytes, follow: bool, statbuf: OutPtr[bytes]) -> None:
+    files = thread.process.executive.files
+    inode = files.find(thread, base, path, follow)
+    statbuf.write(inode.stat_record())
+    if files.repeated and files.cache.published is not None:
+        files.cache.published.stat(thread, base, path, follow, inode)
+
+
 @syscall("stat", number=4)
 def sys_stat(thread: Thread, path: UserPath, statbuf: OutPtr[bytes]) -> None:
     """stat(2). Raises walk's errors, EFAULT."""
-    statbuf.write(thread.process.executive.files.find(thread, None, path).stat_record())
+    _stat(thread, None, path, True, statbuf)
 
 
 @syscall("lstat", number=6)
 def sys_lstat(thread: Thread, path: UserPath, statbuf: OutPtr[bytes]) -> None:
     """lstat(2)."""
-    statbuf.write(thread.process.executive.files.find(thread, None, path, False).stat_record())
+    _stat(thread, None, path, False, statbuf)
 
 
 @syscall("fstat", number=5)
@@ -124,9 +135,8 @@ def sys_fstat(thread: Thread, fd: Fd, statbuf: OutPtr[bytes]) -> None:
 def sys_newfstatat(thread: Thread, dirfd: DirFd, path: UserPath, statbuf: OutPtr[bytes], flags: StatFlags) -> None:
     """newfstatat(2) (fstatat). With AT_EMPTY_PATH and "" it is fstat."""
     if path:
-        executive = thread.process.executive
-        base = None if dirfd == AT_FDCWD else executive.io.base(thread, dirfd, path)
-        statbuf.write(executive.files.find(thread, base, path, not flags & AT_SYMLINK_NOFOLLOW).stat_record())
+        base = None if dirfd == AT_FDCWD else thread.process.executive.io.base(thread, dirfd, path)
+        _stat(thread, base, path, not flags & AT_SYMLINK_NOFOLLOW, statbuf)
         return
     if not flags & AT_EMPTY_PATH:
         raise SyscallError(Errno.ENOENT)
@@ -144,11 +154,18 @@ def sys_statx(thread: Thread, dirfd: DirFd, path: UserPath, flags: StatxFlags, m
     inode: Inode | None
     if path:
         executive = thread.process.executive
-        inode = executive.files.find(thread, executive.io.base(thread, dirfd, path), path, not flags & AT_SYMLINK_NOFOLLOW)
-        record = inode.stat_record()
-    elif not flags & AT_EMPTY_PATH:
+        files = executive.files
+        follow = not flags & AT_SYMLINK_NOFOLLOW
+        base = executive.io.base(thread, dirfd, path)
+        inode = files.find(thread, base, path, follow)
+        data = _statx(inode.stat_record(), inode)
+        buffer.write(data)
+        if files.repeated and files.cache.published is not None:
+            files.cache.published.statx(thread, base, path, follow, inode, data)
+        return
+    if not flags & AT_EMPTY_PATH:
         raise SyscallError(Errno.ENOENT)
-    elif dirfd == AT_FDCWD:
+    if dirfd == AT_FDCWD:
         inode = thread.process.fs.cwd
         record = inode.stat_record()
     else:
@@ -180,21 +197,48 @@ def _access(thread: Thread, dirfd: int, path: bytes, mode: int, flags: int) -> N
     executive = thread.process.executive
     inode: Inode | None
     if path:
+        files = executive.files
+        follow = not flags & AT_SYMLINK_NOFOLLOW
         base = None if dirfd == AT_FDCWD else executive.io.base(thread, dirfd, path)
-        inode = executive.files.find(thread, base, path, not flags & AT_SYMLINK_NOFOLLOW)
+        by_effective_ids = flags & AT_EACCESS or thread.process.credentials.acts_as_real
+        inode = files.find(thread, base, path, follow) if by_effective_ids else _find_by_real_ids(thread, base, path, follow)
+        repeated = files.repeated
+        error = _verdict(thread, inode, mode, flags)
+        if repeated and files.cache.published is not None:
+            index = mode + BY_EFFECTIVE_IDS if flags & AT_EACCESS else mode
+            files.cache.published.access(thread, base, path, follow, inode, index, error)
     elif not flags & AT_EMPTY_PATH:
         raise SyscallError(Errno.ENOENT)
     else:
         inode = thread.process.fs.cwd if dirfd == AT_FDCWD else executive.io.inode_of(thread, dirfd)
-    if not mode or inode is None:
-        return
+        error = 0 if inode is None else _verdict(thread, inode, mode, flags)
+    if error:
+        raise SyscallError(Errno(error))
+
+
+def _find_by_real_ids(thread: Thread, base: Inode | None, path: bytes, follow: bool) -> Inode:
+    process = thread.process
+    own = process.credentials
+    process.credentials = own.by_real_ids()
+    try:
+        return process.executive.files.find(thread, base, path, follow)
+    finally:
+        process.credentials = own
+        context_changed()
+
+
+def _verdict(thread: Thread, inode: Inode, mode: int, flags: int) -> int:
+    """0, or the errno of access to a file that is there."""
+    if not mode:
+        return 0
     if inode.volatile:
         inode.refresh()
     if mode & 2 and inode.volume.read_only and (inode.is_regular or inode.is_directory or inode.is_symlink):
-        raise SyscallError(Errno.EROFS)
+        return Errno.EROFS
     check = permitted if flags & AT_EACCESS else permitted_real
     if not check(inode, thread.process.credentials, mode) or (mode & 1 and inode.volume.no_exec and inode.is_regular):
-        raise SyscallError(Errno.EACCES)
+        return Errno.EACCES
+    return 0
 
 
 @syscall("access", number=21)
@@ -220,16 +264,25 @@ def _readlink(thread: Thread, dirfd: int, path: bytes, buffer: OutPtr[bytes], si
         raise SyscallError(Errno.EINVAL)
     executive = thread.process.executive
     inode: Inode | None
+    text = b""
     if path:
+        files = executive.files
         base = None if dirfd == AT_FDCWD else executive.io.base(thread, dirfd, path)
-        inode = executive.files.find(thread, base, path, False)
+        inode = files.find(thread, base, path, False)
+        repeated = files.repeated
+        if inode.is_symlink:
+            text = inode.read_link(thread)
+        if repeated and files.cache.published is not None and (text or not inode.is_symlink):
+            files.cache.published.link(thread, base, path, inode, text)
     else:
         inode = None if dirfd == AT_FDCWD else executive.io.inode_of(thread, dirfd)
+        if inode is not None and inode.is_symlink:
+            text = inode.read_link(thread)
     if inode is None or not inode.is_symlink:
         raise SyscallError(Errno.EINVAL if path else Errno.ENOENT)
-    target = inode.read_link(thread)[:size]
-    buffer.write(target)
-    return len(target)
+    text = text[:size]
+    buffer.write(text)
+    return len(text)
 
 
 @syscall("readlink", number=89)
