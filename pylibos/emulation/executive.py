@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pylibos.emulation.config_manager.registry import Registry
     from pylibos.emulation.fs.filesystem import FileSystem
     from pylibos.emulation.io_manager.manager import IoManager
+    from pylibos.emulation.memory.quota import Quota
     from pylibos.emulation.net.unix import UnixNames
     from pylibos.emulation.object_manager.manager import ObjectManager
     from pylibos.emulation.process.table import ProcessTable
@@ -37,6 +38,10 @@ class Executive:
     """The guests have a PID name space of their own: the host's names of processes are theirs, and nobody else can be named."""
     private_ipc: bool = False
     """The guests have an IPC name space of their own: System V IPC and POSIX queues may be forwarded."""
+    policy_quota: Quota | None = None
+    """Limits of the policy that are kept for all guests together."""
+    quota: Quota | None = None
+    """The limits guests are told, the host's own included; None until somebody asks (memory/quota.py)."""
     unix_names: UnixNames | None = None
     """Sockets bound to paths of the view; None until the first."""
     internet: bool = False

@@ -90,9 +90,11 @@ class FakeGuests:
             raise fail(Errno.EFAULT)
         guest.memory[offset : offset + len(data)] = data
 
-    def memory_map_text(self, host_tid: int) -> bytes:
+    def memory_map_text(self, host_tid: int, detailed: bool = False) -> bytes:
         guest = self._guest(host_tid)
-        return b"%08x-%08x rw-p 00000000 00:00 0 \n" % (guest.base, guest.base + len(guest.memory))
+        size = len(guest.memory) >> 10
+        region = b"%08x-%08x rw-p 00000000 00:00 0 \n" % (guest.base, guest.base + len(guest.memory))
+        return region + b"Size:%16d kB\nRss:%17d kB\n" % (size, size) if detailed else region
 
     def _descriptor(self, host_tid: int, descriptor: int) -> tuple[Opened, bool]:
         guest = self.guests.get(host_tid)
@@ -141,7 +143,7 @@ class FakeGuests:
         if signal:
             self.signals.append((host_pid, host_tid, signal))
 
-    def process_usage(self, host_pid: int) -> ProcessUsage:
+    def process_usage(self, host_pid: int, detailed: bool = False) -> ProcessUsage:
         return self._guest(host_pid).usage
 
     def process_limits(self, host_pid: int, resource: int, limits: tuple[int, int] | None) -> tuple[int, int]:

@@ -65,6 +65,9 @@ _FACTS: Final = {
     "processors": b"1",
     "boot-time": b"1700000000",
     "page-size": b"4096",
+    "memory-limit": b"max",
+    "process-limit": b"max",
+    "processor-limit": b"max",
 }
 
 

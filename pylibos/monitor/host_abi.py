@@ -30,10 +30,10 @@ HostError with EACCES (visible object, operation forbidden) or ENOENT (object ou
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, NewType, Protocol
 
-from pylibos.abi.record import record
+from pylibos.abi.record import field, record
 
 HostStream = NewType("HostStream", int)
 """Handle of an open host stream. Opaque: the library OS may compare it, keep it and give it back, nothing else."""
@@ -169,6 +169,8 @@ class ProcessUsage:
     """Foreground process group of that terminal, by its host number; -1 without one."""
     signals: tuple[int, int, int, int] = (0, 0, 0, 0)
     """Pending for the leader, blocked, ignored, caught: bit n - 1 for signal n, signals 1 to 31."""
+    accounts: Mapping[str, int] = field(default_factory=dict)
+    """More numbers by the host's names: of status (Vm*, Rss*: kB; context switches) and io. Those it does not tell are missing."""
 
 
 class HostABI(Protocol):
@@ -296,8 +298,8 @@ class HostABI(Protocol):
         """Copy data out to guest memory, all of it or EFAULT."""
         ...
 
-    def memory_map_text(self, host_tid: int) -> bytes:
-        """The host's /proc/TID/maps text."""
+    def memory_map_text(self, host_tid: int, detailed: bool = False) -> bytes:
+        """The host's /proc/TID/maps text, or with detailed that of smaps."""
         ...
 
     def descriptor_identity(self, host_tid: int, descriptor: int) -> DescriptorIdentity:
@@ -331,8 +333,8 @@ class HostABI(Protocol):
         """Send a signal to a guest process (host_tid 0) or to one of its threads. ESRCH when gone."""
         ...
 
-    def process_usage(self, host_pid: int) -> ProcessUsage:
-        """Resource use of a guest process."""
+    def process_usage(self, host_pid: int, detailed: bool = False) -> ProcessUsage:
+        """Resource use of a guest process; accounts only with detailed."""
         ...
 
     def process_limits(self, host_pid: int, resource: int, limits: tuple[int, int] | None) -> tuple[int, int]:
@@ -369,6 +371,6 @@ class HostABI(Protocol):
         ...
 
     def system_query(self, name: str) -> bytes:
-        """One fact of the host by closed name: 'cpuinfo', 'meminfo', 'loadavg', 'uptime', 'stat', 'kernel-release',
-        'processors', 'boot-time', 'page-size'. ENOENT for any other name."""
+        """One fact of the host by closed name. ENOENT for any other: 'cpuinfo', 'meminfo', 'loadavg', 'uptime', 'stat', 'kernel-release',
+        'processors', 'boot-time', 'page-size', 'memory-limit', 'process-limit', 'processor-limit' (b'max' for none)."""
         ...

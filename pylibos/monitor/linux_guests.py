@@ -10,6 +10,7 @@ Sources: process_vm_readv(2), proc_pid_fd(5), proc_pid_fdinfo(5), proc_pid_stat(
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from resource import prlimit
@@ -35,6 +36,12 @@ _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _STAT_FIELDS: Final = 37
 _AFFINITY_BYTES: Final = 128
 _INT_MAX: Final = 0x7FFFFFFF
+_ACCOUNTS: Final = (
+    "VmPeak", "VmSize", "VmLck", "VmPin", "VmHWM", "VmRSS", "RssAnon", "RssFile", "RssShmem", "VmData", "VmStk", "VmExe", "VmLib", "VmPTE",
+    "VmSwap", "HugetlbPages", "voluntary_ctxt_switches", "nonvoluntary_ctxt_switches",
+    "rchar", "wchar", "syscr", "syscw", "read_bytes", "write_bytes", "cancelled_write_bytes",
+)  # fmt: skip
+"""Lines of status and io that are told."""
 
 Installer = Callable[[int, int, bool], int]
 """(host tid, supervisor descriptor, close on exec) -> descriptor number in the guest; raises HostError."""
@@ -57,6 +64,20 @@ def _read_proc(name: bytes) -> bytes:
     except (FileNotFoundError, ProcessLookupError):
         raise HostError(ESRCH) from None
     return b"".join(chunks)
+
+
+def _accounts(host_pid: int) -> dict[str, int]:
+    """The numbers of status that are sizes or counts, and io. The guest's name has no line end (the kernel escapes it)."""
+    found: dict[str, int] = {}
+    lines = _read_proc(b"/proc/%d/status" % host_pid).splitlines()
+    with contextlib.suppress(HostError, PermissionError):  # io is told to fewer
+        lines += _read_proc(b"/proc/%d/io" % host_pid).splitlines()
+    for line in lines:
+        name, _, rest = line.partition(b":")
+        words = rest.split()
+        if words and words[0].isdigit() and name.decode("ascii", "replace") in _ACCOUNTS:
+            found[name.decode()] = int(words[0])
+    return found
 
 
 def _process(host_pid: int) -> int:
@@ -103,8 +124,8 @@ class LinuxGuests:
             raise HostError(EFAULT)
 
     @host_call
-    def memory_map_text(self, host_tid: int) -> bytes:
-        return _read_proc(b"/proc/%d/maps" % _process(host_tid))
+    def memory_map_text(self, host_tid: int, detailed: bool = False) -> bytes:
+        return _read_proc(b"/proc/%d/%b" % (_process(host_tid), b"smaps" if detailed else b"maps"))
 
     # -- descriptors -------------------------------------------------------------------------------------------------
 
@@ -158,7 +179,7 @@ class LinuxGuests:
             os.kill(_process(host_pid), signal)
 
     @host_call
-    def process_usage(self, host_pid: int) -> ProcessUsage:
+    def process_usage(self, host_pid: int, detailed: bool = False) -> ProcessUsage:
         text = _read_proc(b"/proc/%d/stat" % _process(host_pid))
         # The name in parentheses is the guest's choice and may contain anything, ") R 1" included: look from the end.
         fields = text[text.rfind(b")") + 2 :].split()
@@ -179,6 +200,7 @@ class LinuxGuests:
             terminal=int(fields[4]) & 0xFFFFFFFF,
             foreground_group=int(fields[5]),
             signals=(int(fields[28]), int(fields[29]), int(fields[30]), int(fields[31])),
+            accounts=_accounts(host_pid) if detailed else {},
         )
 
     @host_call

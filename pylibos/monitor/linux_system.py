@@ -57,7 +57,21 @@ def _kernel_release() -> bytes:
     return os.uname().release.encode()
 
 
+def _limit(name: str) -> bytes:
+    from pylibos.monitor import linux_limits  # few programs ask
+
+    limits: dict[str, Callable[[], bytes]] = {
+        "memory-limit": linux_limits.memory,
+        "process-limit": linux_limits.processes,
+        "processor-limit": linux_limits.processors,
+    }
+    return limits[name]()
+
+
 _FACTS: Final[dict[str, Callable[[], bytes]]] = {
+    "memory-limit": lambda: _limit("memory-limit"),
+    "process-limit": lambda: _limit("process-limit"),
+    "processor-limit": lambda: _limit("processor-limit"),
     "kernel-release": _kernel_release,
     "processors": lambda: b"%d" % len(os.sched_getaffinity(0)),
     "boot-time": _boot_time,

@@ -88,6 +88,11 @@ class Composition:
         registry = Registry(lambda: self.host.clock_read(0))
         load_defaults(registry, hostname=os.fsdecode(config.hostname))
         self.executive = Executive(self.host, ObjectManager(), io, files, processes, registry)
+        limits = config.policy.manifest.limits
+        if limits.memory is not None or limits.processes is not None:
+            from pylibos.emulation.memory.quota import Quota
+
+            self.executive.policy_quota = Quota(limits.memory, limits.processes)
         io.live_guests = lambda: [process.host_pid for process in processes.live()]
         processes.on_process_exit.append(lambda _process: io.process_exited())
         self._mount(files)

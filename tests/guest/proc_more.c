@@ -52,3 +52,90 @@ CASE(name_spaces)
     }
     SHOW(open("/proc/self/ns/none", O_RDONLY) == -1);
 }
+
+static char text[1 << 20];
+static const char *slurp(const char *path)
+{
+    int fd = MUST(open(path, O_RDONLY));
+    ssize_t length = 0, got;
+    while ((got = read(fd, text + length, sizeof text - 1 - length)) > 0)
+        length += got;
+    text[length] = 0;
+    close(fd);
+    return text;
+}
+static long number(const char *path, const char *key)
+{
+    const char *at = slurp(path);
+    for (; at; at = strchr(at, '\n'), at = at ? at + 1 : NULL)
+        if (!strncmp(at, key, strlen(key)) && at[strlen(key)] == ':')
+            return strtol(at + strlen(key) + 1, NULL, 10);
+    return -1;
+}
+CASE(sizes_agree)
+{
+    const long block = 16L << 20;
+    long before = number("/proc/self/status", "RssAnon"), total, resident, shared;
+    char *memory = mmap(NULL, block, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memset(memory, 1, block);
+    long after = number("/proc/self/status", "RssAnon"), size = number("/proc/self/status", "VmSize");
+    TRUE(after - before >= block / 1024 - 256 && after - before < block / 1024 + 2048);
+    TRUE(sscanf(slurp("/proc/self/statm"), "%ld %ld %ld", &total, &resident, &shared) == 3);
+    TRUE(labs(total * 4 - size) <= 64);
+    TRUE(shared <= resident && resident <= total && resident * 4 >= after);
+    TRUE(number("/proc/self/status", "VmHWM") >= number("/proc/self/status", "VmRSS"));
+    TRUE(number("/proc/self/status", "VmStk") > 0);
+    MUST(munmap(memory, block));
+    TRUE(number("/proc/self/status", "RssAnon") < after - block / 2048);
+}
+CASE(regions_agree)
+{
+    int regions = 0, detailed = 0, sizes = 0;
+    long sum = 0, found = 0, rollup;
+    char *marked = mmap(NULL, 3 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), expected[64];
+    for (const char *at = slurp("/proc/self/maps"); at && *at; at = strchr(at, '\n'), at = at ? at + 1 : NULL)
+        regions++;
+    snprintf(expected, sizeof expected, "%lx-", (unsigned long)marked);
+    for (const char *at = slurp("/proc/self/smaps"); at && *at; at = strchr(at, '\n'), at = at ? at + 1 : NULL) {
+        unsigned long start, end;
+        long kb;
+        if (sscanf(at, "%lx-%lx ", &start, &end) == 2)
+            detailed++, found += start <= (unsigned long)marked && (unsigned long)marked < end;
+        else if (sscanf(at, "Size: %ld kB", &kb) == 1)
+            sizes++;
+        else if (sscanf(at, "Rss: %ld kB", &kb) == 1)
+            sum += kb;
+    }
+    TRUE(abs(regions - detailed) <= 1 && sizes == detailed);
+    SHOW(found);
+    rollup = number("/proc/self/smaps_rollup", "Rss");
+    TRUE(labs(rollup - sum) < 2048);
+    TRUE(number("/proc/self/smaps_rollup", "Pss") <= rollup);
+}
+CASE(accounts_grow)
+{
+    static char buffer[100000];
+    long read_before = number("/proc/self/io", "rchar"), written = number("/proc/self/io", "wchar");
+    long switches = number("/proc/self/status", "voluntary_ctxt_switches");
+    int zero = MUST(open("/dev/zero", O_RDONLY)), null = MUST(open("/dev/null", O_WRONLY));
+    MUST(read(zero, buffer, sizeof buffer));
+    MUST(write(null, buffer, sizeof buffer));
+    for (int turn = 0; turn < 5; turn++)
+        sleep_ms(2);
+    TRUE(number("/proc/self/io", "rchar") - read_before >= (long)sizeof buffer);
+    TRUE(number("/proc/self/io", "wchar") - written >= (long)sizeof buffer);
+    TRUE(number("/proc/self/status", "voluntary_ctxt_switches") - switches >= 5);
+}
+CASE(one_machine)
+{
+    cpu_set_t allowed;
+    int processors = 0, listed = 0;
+    for (const char *at = slurp("/proc/stat"); at && *at; at = strchr(at, '\n'), at = at ? at + 1 : NULL)
+        processors += !strncmp(at, "cpu", 3) && at[3] >= '0' && at[3] <= '9';
+    for (const char *at = slurp("/proc/cpuinfo"); at && *at; at = strchr(at, '\n'), at = at ? at + 1 : NULL)
+        listed += !strncmp(at, "processor\t", 10);
+    MUST(sched_getaffinity(0, sizeof allowed, &allowed));
+    TRUE(processors == listed && processors == sysconf(_SC_NPROCESSORS_ONLN) && CPU_COUNT(&allowed) <= processors);
+    TRUE(sysconf(_SC_PHYS_PAGES) == number("/proc/meminfo", "MemTotal") / 4);
+    TRUE(number("/proc/meminfo", "MemFree") <= number("/proc/meminfo", "MemTotal"));
+}

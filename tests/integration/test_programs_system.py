@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,35 @@ def test_top_runs_once(comparer: Comparer, inside: str) -> None:
     assert re.search(r"^Tasks:\s+\d+ total", text, re.MULTILINE), text
     assert re.search(r"MiB Mem\s*:", text), text
     assert re.search(r"\s(top)$", text, re.MULTILINE), text
+
+
+SAME_MACHINE = {
+    "nproc": "nproc; nproc --all; getconf _NPROCESSORS_CONF _NPROCESSORS_ONLN PAGESIZE CLK_TCK; lscpu -p=CPU,CORE,SOCKET",
+    "getconf": "getconf -a | grep -v 'AVPHYS_PAGES\\|LINK_MAX\\|FILESIZEBITS\\|_CACHE_'",
+    "python": "python3 -c 'import os; print(os.cpu_count(), os.sysconf(\"SC_PHYS_PAGES\"), os.sysconf(\"SC_OPEN_MAX\"))'",
+    "node": "node -p 'const os = require(\"os\"); [os.cpus().length, os.cpus()[0].model, os.totalmem(), os.arch(), os.availableParallelism()]'",
+    "java": "java -XshowSettings:system -version 2>&1 | grep 'Effective CPU Count'",
+    "free": "free -b | awk '/Mem:/ { print $2 }'; awk '/MemTotal/ { print $2 }' /proc/meminfo; swapon -s",
+}
+
+
+@pytest.mark.guest
+@pytest.mark.parametrize("what", sorted(SAME_MACHINE))
+def test_the_machine_has_one_size(comparer: Comparer, engine: str, what: str) -> None:
+    """Processors and memory as each run-time system finds them: as natively, where nothing limits the sandbox."""
+    if what in ("node", "java") and shutil.which(what) is None:
+        pytest.skip(f"{what} is not installed")
+    if engine == "ptrace" and what in ("java", "getconf"):
+        pytest.skip("slow here, and the files are the same")
+    comparer.check(f"machine/{what}", bash(SAME_MACHINE[what]), engine)
+
+
+@pytest.mark.guest
+def test_a_limit_is_what_programs_find(comparer: Comparer, inside: str) -> None:
+    script = "cat /sys/fs/cgroup/pids.max; awk '$5 == \"/sys/fs/cgroup\" { print $(NF - 2) }' /proc/self/mountinfo; cat /proc/self/cgroup"
+    outcome = comparer.inside(bash(script + "; test $(cat /sys/fs/cgroup/pids.current) -ge 1", flags=("--pids", "77")), inside)
+    assert outcome.completed.status == 0, outcome.completed.describe()
+    assert outcome.stdout.split() == [b"77", b"cgroup2", b"0::/"], outcome.completed.describe()
 
 
 @pytest.mark.guest

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pylibos.abi.errno import Errno
 from pylibos.abi.files import O_ACCMODE, O_NONBLOCK
 from pylibos.emulation.errors import SyscallError
-from pylibos.emulation.fs import proc_text
+from pylibos.emulation.fs import proc_memory, proc_text
 from pylibos.emulation.fs.hostfs import HostFile
 from pylibos.emulation.fs.inode import Inode, Location
 from pylibos.emulation.fs.synthetic import MagicLink, SyntheticDirectory, SyntheticFile, SyntheticInode, SyntheticVolume
@@ -113,17 +113,18 @@ def _id_map(_reader: Thread, _process: Process, _thread: Thread | None) -> bytes
 FILES: Final[dict[bytes, File]] = {
     b"status": File(proc_text.status),
     b"stat": File(proc_text.stat),
-    b"statm": File(proc_text.statm),
+    b"statm": File(proc_memory.statm),
     b"cmdline": File(proc_text.cmdline),
     b"comm": File(proc_text.comm, 0o644, _write_comm),
     b"environ": File(proc_text.environ, 0o400),
-    b"maps": File(proc_text.maps),
-    b"smaps_rollup": File(proc_text.smaps_rollup),
+    b"maps": File(proc_memory.maps),
+    b"smaps": File(proc_memory.smaps),
+    b"smaps_rollup": File(proc_memory.smaps_rollup),
     b"limits": File(proc_text.limits),
     b"mounts": File(proc_text.mounts),
     b"mountinfo": File(proc_text.mountinfo),
     b"mountstats": File(proc_text.mountstats, 0o400),
-    b"io": File(proc_text.io, 0o400),
+    b"io": File(proc_memory.io, 0o400),
     b"cgroup": File(_constant(b"0::/\n")),
     b"cpuset": File(_constant(b"/\n")),
     b"oom_score": File(_constant(b"0\n")),
@@ -143,7 +144,7 @@ FILES: Final[dict[bytes, File]] = {
     b"children": File(proc_text.children),
     b"timerslack_ns": File(_constant(b"50000\n"), 0o666, _accept),
 }
-"""Files of /proc/PID and of task/TID. ``auxv`` is missing: the host ABI has no call that reads it."""
+"""Files of /proc/PID and of task/TID."""
 
 _CODES: Final = {name: code for code, name in enumerate((b".", b"fd", b"fdinfo", b"task", b"net", b"ns", b"cwd", b"root", b"exe", *FILES))}
 _NAMESPACES: Final = (b"cgroup", b"ipc", b"mnt", b"net", b"pid", b"pid_for_children", b"time", b"time_for_children", b"user", b"uts")
@@ -307,7 +308,7 @@ class ProcessDirectories:
             return process.fs.cwd if name == b"cwd" else process.fs.root
 
         def text(reader: Thread) -> bytes:
-            return proc_text.path_text(target(), reader.process.fs.root)
+            return proc_memory.path_text(target(), reader.process.fs.root)
 
         def resolve(_reader: Thread) -> Location:
             inode = target()
@@ -444,6 +445,6 @@ def descriptor_text(reader: Thread, thread: Thread, descriptor: int) -> bytes:
     """What readlink of /proc/PID/fd/N tells: a guest path, or Linux's name of something anonymous. Never a host path."""
     inode = known_inode(thread, descriptor)
     if inode is not None:
-        return proc_text.path_text(inode, reader.process.fs.root)
+        return proc_memory.path_text(inode, reader.process.fs.root)
     name = thread.executive.host.descriptor_name(thread.host_tid, descriptor)
     return name if name.startswith(_ANONYMOUS) else b"anon_inode:[file]"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pylibos.emulation.config_manager.defaults import KERNEL
+from pylibos.emulation.memory.quota import memory_text
 from pylibos.monitor.host_abi import HostError
 
 if TYPE_CHECKING:
@@ -41,8 +42,11 @@ def fact(host: HostABI, name: str) -> bytes:
 
 
 def meminfo(thread: Thread) -> bytes:
-    """Memory of the machine."""
-    return fact(thread.executive.host, "meminfo")
+    """Memory of the machine, or of what the sandbox may have of it."""
+    try:
+        return memory_text(thread.executive)
+    except HostError:
+        return _FALLBACK["meminfo"]
 
 
 def cpuinfo(thread: Thread) -> bytes:
@@ -138,7 +142,10 @@ FILES: Final[dict[bytes, Callable[[Thread], bytes]]] = {
     b"misc": _constant(b""),
     b"locks": _constant(b""),
     b"crypto": _constant(b""),
-    b"cgroups": _constant(b"#subsys_name\thierarchy\tnum_cgroups\tenabled\n"),
+    b"cgroups": _constant(
+        b"#subsys_name\thierarchy\tnum_cgroups\tenabled\n"
+        + b"".join(name + b"\t0\t1\t1\n" for name in (b"cpuset", b"cpu", b"memory", b"pids"))
+    ),
     b"consoles": _constant(b""),
     b"buddyinfo": _constant(b""),
     b"execdomains": _constant(b"0-0\tLinux           \t[kernel]\n"),

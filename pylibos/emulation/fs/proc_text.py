@@ -4,7 +4,7 @@ Each takes (reader, process, thread): the guest thread that opened the file, the
 a zombie; the leader, or any live thread, for /proc/PID itself). Numbers come from the host ABI (process_usage and friends); identities,
 credentials and names from the process manager. Host paths, host pids and the tracer never appear: every path is translated or hidden.
 
-Not known and therefore 0: signal masks and pending signals (native), memory split by kind, addresses of code, stack and arguments.
+Not known and therefore 0: addresses of code, stack and arguments. Texts about memory and I/O are in proc_memory.py.
 Sources: proc(5); Linux fs/proc/{array,base,task_mmu}.c, fs/proc_namespace.c for exact formats.
 """
 
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from pylibos.abi.files import device_major, device_minor
 from pylibos.emulation.fs.devfs import DeviceVolume
-from pylibos.emulation.fs.inode import Inode, Volume, path_of
+from pylibos.emulation.fs.inode import Volume, path_of
+from pylibos.emulation.fs.proc_memory import detailed_usage, status_sizes
 from pylibos.monitor.host_abi import HostError
 
 if TYPE_CHECKING:
@@ -112,20 +113,12 @@ def _terminal(process: Process, usage: ProcessUsage) -> tuple[int, int]:
     return 0, -1
 
 
-def statm(_reader: Thread, process: Process, _thread: Thread | None) -> bytes:
-    """Sizes in pages: total resident shared text lib data dirty."""
-    usage = usage_of(process)
-    total = usage.virtual_size // PAGE
-    return b"%d %d 0 0 0 %d 0\n" % (total, usage.resident_size // PAGE, total)
-
-
 def status(reader: Thread, process: Process, thread: Thread | None) -> bytes:
     """status in the kernel's order of lines."""
-    usage = usage_of(process)
+    usage = detailed_usage(process)
     state = state_of(reader, process, usage, thread)
     who = process.credentials
     tid = process.pid if thread is None else thread.tid
-    size, resident = usage.virtual_size >> 10, usage.resident_size >> 10
     lines = [
         b"Name:\t" + comm_of(process, thread).replace(b"\\", b"\\\\").replace(b"\n", b"\\n"),
         b"Umask:\t%04o" % process.fs.umask,
@@ -138,12 +131,7 @@ def status(reader: Thread, process: Process, thread: Thread | None) -> bytes:
         b"NStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\nKthread:\t0" % (process.pid, tid, process.pgid, process.sid),
     ]
     if not process.is_zombie:
-        memory = (
-            ("VmPeak", size), ("VmSize", size), ("VmLck", 0), ("VmPin", 0), ("VmHWM", resident), ("VmRSS", resident),
-            ("RssAnon", resident), ("RssFile", 0), ("RssShmem", 0), ("VmData", size), ("VmStk", 132), ("VmExe", 4), ("VmLib", 0),
-            ("VmPTE", 48), ("VmSwap", 0), ("HugetlbPages", 0),
-        )  # fmt: skip
-        lines.extend(f"{name}:\t{number:8d} kB".encode() for name, number in memory)
+        lines.append(status_sizes(usage))
         lines.append(b"CoreDumping:\t0\nTHP_enabled:\t1\nuntag_mask:\t0xffffffffffffffff")
     lines.append(b"Threads:\t%d" % max(1, len(process.threads)))
     lines.append(b"SigQ:\t0/15000")
@@ -158,7 +146,9 @@ def status(reader: Thread, process: Process, thread: Thread | None) -> bytes:
     lines.append(b"NoNewPrivs:\t%d\nSeccomp:\t0\nSeccomp_filters:\t0" % who.no_new_privs)
     lines.append(b"Speculation_Store_Bypass:\tthread vulnerable\nSpeculationIndirectBranch:\tconditional enabled")
     lines.append(_processors_allowed(process))
-    lines.append(b"Mems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n")
+    lines.append(b"Mems_allowed:\t1\nMems_allowed_list:\t0")
+    lines.extend(f"{name}:\t{usage.accounts.get(name, 0)}".encode() for name in ("voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"))
+    lines.append(b"")
     return b"\n".join(lines)
 
 
@@ -254,12 +244,6 @@ def _limit(value: int) -> str:
     return "unlimited" if value in (-1, (1 << 64) - 1) else str(value)
 
 
-def io(_reader: Thread, _process: Process, _thread: Thread | None) -> bytes:
-    """I/O accounts: not kept."""
-    names = ("rchar", "wchar", "syscr", "syscw", "read_bytes", "write_bytes", "cancelled_write_bytes")
-    return "".join(f"{name}: 0\n" for name in names).encode()
-
-
 def schedstat(_reader: Thread, process: Process, _thread: Thread | None) -> bytes:
     """Time on a processor (ns), time waiting, time slices."""
     usage = usage_of(process)
@@ -269,65 +253,6 @@ def schedstat(_reader: Thread, process: Process, _thread: Thread | None) -> byte
 def children(_reader: Thread, process: Process, _thread: Thread | None) -> bytes:
     """Pids of the children."""
     return b"".join(b"%d " % pid for pid in sorted(process.children))
-
-
-# -- memory ----------------------------------------------------------------------------------------------------------------------
-def maps(reader: Thread, process: Process, thread: Thread | None) -> bytes:
-    """Regions of the address space, host files translated to guest paths (or to no path at all)."""
-    if process.is_zombie:
-        return b""
-    host_tid = process.host_pid if thread is None else thread.host_tid
-    known = process.executive.files.registry
-    root = reader.process.fs.root
-    lines = []
-    for line in process.executive.host.memory_map_text(host_tid).splitlines():
-        fields = line.split(None, 5)
-        if len(fields) < 5:
-            continue
-        name = fields[5] if len(fields) == 6 else b""
-        if name[:1] == b"/":
-            inode = known.get((_device(fields[3]), int(fields[4])))
-            fields[3], fields[4], name = _mapped_file(inode, name, root)
-        prefix = b"%b %b %b %b %b " % tuple(fields[:5])
-        lines.append(prefix.ljust(73) + name if name else prefix)
-    return b"\n".join(lines) + b"\n"
-
-
-def _device(text: bytes) -> int:
-    major, _, minor = text.partition(b":")
-    high, low = int(major, 16), int(minor, 16)
-    return (low & 0xFF) | ((high & 0xFFF) << 8) | ((low & ~0xFF) << 12) | ((high & ~0xFFF) << 32)
-
-
-def _mapped_file(inode: Inode | None, host_name: bytes, root: Inode) -> tuple[bytes, bytes, bytes]:
-    """(device, inode number, path) of a mapping of a host file that stands for inode (None: nothing the view knows)."""
-    if inode is None:
-        own = (b"/memfd:", b"/SYSV", b"/dev/zero")  # the guest made these itself, natively; the loader is ours
-        if host_name.startswith(own) and not host_name.startswith(b"/memfd:pylibos"):
-            return b"00:01", b"1", host_name
-        return b"00:00", b"0", b""
-    device = b"%02x:%02x" % (device_major(inode.device), device_minor(inode.device))
-    return device, b"%d" % inode.number, path_text(inode, root).replace(b"\n", b"\\012")
-
-
-def path_text(inode: Inode, root: Inode) -> bytes:
-    """Path of an inode as readlink of a /proc link tells it."""
-    path = path_of(inode, root)
-    return path + b" (deleted)" if inode.nlink == 0 else path
-
-
-def smaps_rollup(_reader: Thread, process: Process, _thread: Thread | None) -> bytes:
-    """Sums over all regions: resident and proportional size are told as one number."""
-    usage = usage_of(process)
-    resident = usage.resident_size >> 10
-    head = b"00400000-7ffffffff000 ---p 00000000 00:00 0 ".ljust(73) + b"[rollup]\n"
-    rows = (
-        ("Rss", resident), ("Pss", resident), ("Pss_Dirty", resident), ("Pss_Anon", resident), ("Pss_File", 0), ("Pss_Shmem", 0),
-        ("Shared_Clean", 0), ("Shared_Dirty", 0), ("Private_Clean", 0), ("Private_Dirty", resident), ("Referenced", resident),
-        ("Anonymous", resident), ("KSM", 0), ("LazyFree", 0), ("AnonHugePages", 0), ("ShmemPmdMapped", 0), ("FilePmdMapped", 0),
-        ("Shared_Hugetlb", 0), ("Private_Hugetlb", 0), ("Swap", 0), ("SwapPss", 0), ("Locked", 0),
-    )  # fmt: skip
-    return head + "".join(f"{name + ':':<16}{number:8d} kB\n" for name, number in rows).encode()
 
 
 # -- mounts ------------------------------------------------------------------------------------------------------------------------

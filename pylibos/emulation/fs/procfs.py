@@ -8,7 +8,7 @@ create_procfs(executive) makes the volume; the runtime mounts it. Content is mad
     cpuinfo meminfo stat ...             proc_system.py
     sys/...                              proc_sys.py, backed by the registry
 
-Missing: auxv, smaps, pagemap, mem, kcore (a zero-length file nobody may read), kallsyms, and most of net.
+Missing: auxv, pagemap, mem, kcore (a zero-length file nobody may read), kallsyms, and most of net.
 Source: proc(5), Linux fs/proc/root.c.
 """
 

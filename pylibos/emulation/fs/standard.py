@@ -1,4 +1,4 @@
-"""The standard mounts of every sandbox: /dev, /dev/shm, /proc, /sys; and their names for people.
+"""The standard mounts of every sandbox: /dev, /dev/shm, /proc, /sys, /sys/fs/cgroup; and their names for people.
 
 standard_mounts(executive) makes the volumes as lines of a mount plan (filesystem.py); publish(executive), called once when everything is
 mounted, enters devices and the registry into the object name space and the mounts into the registry.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pylibos.emulation.config_manager.defaults import add_mount
+from pylibos.emulation.fs.cgroupfs import create_cgroupfs
 from pylibos.emulation.fs.devfs import DeviceVolume, create_devfs, name_devices, open_by_number
 from pylibos.emulation.fs.inode import path_of
 from pylibos.emulation.fs.procfs import create_procfs
@@ -26,6 +27,7 @@ def standard_mounts(executive: Executive) -> list[Plan]:
         (b"/dev/shm", "tmpfs", None),
         (b"/proc", "synthetic", create_procfs(executive)),
         (b"/sys", "synthetic", create_sysfs(executive)),
+        (b"/sys/fs/cgroup", "synthetic", create_cgroupfs(executive)),
     ]
 
 

@@ -1,4 +1,4 @@
-"""sysfs: a minimal /sys: processors, memory nodes, the loopback device, an empty cgroup, transparent huge pages.
+"""sysfs: a minimal /sys: processors, memory nodes, the loopback device, transparent huge pages.
 
 create_sysfs(executive) makes the volume; its tree is fixed when it is made (the number of processors does not change), contents are made
 when opened. What is here is what lscpu, nproc, glibc, Go, node, the JVM and top read. No hardware of the host appears.
@@ -34,6 +34,7 @@ _EMPTY_DIRECTORIES: Final = (
     b"dev/char",
     b"devices/system/memory",
     b"firmware",
+    b"fs/cgroup",
     b"fs/selinux",
     b"hypervisor",
     b"kernel/debug",
@@ -82,7 +83,6 @@ def create_sysfs(executive: Executive) -> SyntheticVolume:
     _loopback(tree)
     for name, text in _HUGE_PAGES.items():
         tree.file(b"kernel/mm/transparent_hugepage/" + name, text)
-    _control_group(tree)
     return volume
 
 
@@ -193,7 +193,7 @@ def _node_memory(thread: Thread) -> bytes:
     return b"".join(b"Node 0 %b\n" % line for line in lines if line.startswith(wanted))
 
 
-# -- network and control groups ----------------------------------------------------------------------------------------------
+# -- network ----------------------------------------------------------------------------------------------
 def _loopback(tree: _Tree) -> None:
     base = b"devices/virtual/net/lo/"
     for name, text in _LOOPBACK.items():
@@ -201,16 +201,3 @@ def _loopback(tree: _Tree) -> None:
     for name in _COUNTERS:
         tree.file(base + b"statistics/" + name, b"0\n")
     tree.link(b"class/net/lo", b"../../devices/virtual/net/lo")
-
-
-def _control_group(tree: _Tree) -> None:
-    def processes(thread: Thread) -> bytes:
-        return b"".join(b"%d\n" % process.pid for process in thread.executive.processes.processes())
-
-    base = b"fs/cgroup/"
-    tree.file(base + b"cgroup.controllers", b"\n")
-    tree.file(base + b"cgroup.subtree_control", b"\n")
-    tree.file(base + b"cgroup.max.depth", b"max\n")
-    tree.file(base + b"cgroup.max.descendants", b"max\n")
-    tree.file(base + b"cgroup.procs", processes)
-    tree.file(base + b"cgroup.threads", processes)

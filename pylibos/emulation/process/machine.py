@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pylibos.emulation.config_manager.defaults import COMPUTER_NAME, KERNEL
+from pylibos.emulation.memory.quota import memory_text
 
 if TYPE_CHECKING:
     from pylibos.emulation.executive import Executive
@@ -48,7 +49,7 @@ def set_domain_name(executive: Executive, name: bytes) -> None:
 def memory_information(executive: Executive) -> dict[bytes, int]:
     """/proc/meminfo as name -> bytes."""
     result: dict[bytes, int] = {}
-    for line in executive.host.system_query("meminfo").splitlines():
+    for line in memory_text(executive).splitlines():
         name, _, rest = line.partition(b":")
         words = rest.split()
         if words and words[0].isdigit():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 
 import pytest
@@ -235,6 +236,8 @@ def test_facts(setup: Setup) -> None:
     for name in ("cpuinfo", "meminfo", "loadavg", "uptime", "stat", "kernel-release", "processors", "boot-time", "page-size"):
         assert setup.host.system_query(name)
     assert int(setup.host.system_query("page-size")) == 4096
+    for name in ("memory-limit", "process-limit", "processor-limit"):
+        assert re.fullmatch(rb"max|\d+( \d+)?", setup.host.system_query(name))
     for name in ("", "version", "../etc/passwd"):
         with fails(Errno.ENOENT):
             setup.host.system_query(name)

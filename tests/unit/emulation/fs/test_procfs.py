@@ -9,6 +9,7 @@ import pytest
 
 from pylibos.abi.errno import Errno
 from pylibos.abi.files import O_RDONLY, O_RDWR
+from pylibos.abi.record import replace
 from pylibos.emulation.config_manager.defaults import COMPUTER_NAME, LIMITS, MOUNTS, load_defaults
 from pylibos.emulation.config_manager.registry import Registry
 from pylibos.emulation.errors import SyscallError
@@ -21,7 +22,9 @@ from pylibos.emulation.fs.standard import publish, standard_mounts
 from pylibos.emulation.fs.synthetic import DeviceNode, SyntheticVolume
 from pylibos.emulation.guest import FlatMemory
 from pylibos.emulation.io_manager.manager import IoManager
+from pylibos.emulation.memory.quota import Quota
 from pylibos.emulation.object_manager.manager import ObjectManager, describe_tree
+from pylibos.emulation.process.machine import memory_information
 from pylibos.emulation.process.object_names import sync_processes
 from pylibos.emulation.process.table import ProcessTable
 from pylibos.emulation.process.thread import Thread
@@ -236,7 +239,7 @@ def test_limits_table(box: Sandbox) -> None:
 def test_mount_tables(box: Sandbox) -> None:
     rows = [line.split() for line in box.read("/proc/mounts").decode().splitlines()]
     assert [(row[1], row[2]) for row in rows] == [
-        ("/", "tmpfs"), ("/dev", "devtmpfs"), ("/dev/shm", "tmpfs"), ("/proc", "proc"), ("/sys", "sysfs"),
+        ("/", "tmpfs"), ("/dev", "devtmpfs"), ("/dev/shm", "tmpfs"), ("/proc", "proc"), ("/sys", "sysfs"), ("/sys/fs/cgroup", "cgroup2"),
     ]  # fmt: skip
     for line in box.read("/proc/self/mountinfo").decode().splitlines():
         left, _, right = line.partition(" - ")
@@ -299,6 +302,63 @@ def test_every_file_renders(box: Sandbox) -> None:
                 seen += 1
                 assert b"7001" not in box.read(where), where
     assert seen > 300
+
+
+# -- what the sandbox may use ---------------------------------------------------------------------------------------------------
+def test_no_limit_is_told_as_none(box: Sandbox) -> None:
+    assert box.read("/sys/fs/cgroup/memory.max") == box.read("/sys/fs/cgroup/pids.max") == b"max\n"
+    assert box.read("/sys/fs/cgroup/cpu.max") == b"max 100000\n"
+    assert box.read("/proc/meminfo") == box.host.system_query("meminfo")
+    assert box.read("/sys/fs/cgroup/memory.current") == b"%d\n" % (4 << 20)  # two guests of 2 MiB
+    assert box.read("/sys/fs/cgroup/pids.current") == b"2\n"
+    assert box.read("/sys/fs/cgroup/cpu.stat").startswith(b"usage_usec 140000\nuser_usec 100000\nsystem_usec 40000\n")
+
+
+def test_a_limit_shows_everywhere(box: Sandbox) -> None:
+    box.executive.policy_quota = Quota(memory=64 << 20, processes=9)
+    assert box.read("/sys/fs/cgroup/memory.max") == b"%d\n" % (64 << 20)
+    assert box.read("/sys/fs/cgroup/pids.max") == b"9\n"
+    assert box.read("/proc/meminfo").splitlines()[:2] == [b"MemTotal:          65536 kB", b"MemFree:           61440 kB"]
+    assert memory_information(box.executive)[b"MemTotal"] == 64 << 20
+
+
+@pytest.mark.parametrize(("host", "told"), [(b"32000000", b"32000000\n"), (b"99000000", b"67108864\n"), (b"max", b"67108864\n")])
+def test_the_smaller_of_policy_and_host_counts(box: Sandbox, monkeypatch: pytest.MonkeyPatch, host: bytes, told: bytes) -> None:
+    ask = box.host.system_query
+    facts = {"memory-limit": host, "processor-limit": b"150000 100000"}
+    monkeypatch.setattr(box.host, "system_query", lambda name: facts.get(name) or ask(name))
+    box.executive.policy_quota = Quota(memory=64 << 20)
+    assert box.read("/sys/fs/cgroup/memory.max") == told
+    assert box.read("/sys/fs/cgroup/cpu.max") == b"150000 100000\n"
+
+
+def test_sizes_are_the_hosts_by_their_kinds(box: Sandbox) -> None:
+    usage = box.host.guests[HOST_PID].usage
+    accounts = {"RssAnon": 900, "RssFile": 600, "RssShmem": 4, "VmData": 1000, "VmStk": 132, "VmExe": 40, "syscr": 7}
+    accounts["voluntary_ctxt_switches"] = 3
+    box.host.guests[HOST_PID].usage = replace(usage, accounts=accounts)
+    assert box.read("/proc/5/statm") == b"2048 512 151 10 0 283 0\n"
+    status = box.read("/proc/5/status")
+    for line in (b"RssFile:\t     600 kB", b"VmRSS:\t    2048 kB", b"voluntary_ctxt_switches:\t3", b"nonvoluntary_ctxt_switches:\t0"):
+        assert line in status.splitlines()
+    assert b"syscr: 7\n" in box.read("/proc/5/io")
+
+
+def test_smaps_is_maps_with_sizes(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (
+        b"00400000-00401000 r-xp 00000000 08:01 78                         /host/secret/lib.so\n"
+        b"Size:                  4 kB\nRss:                3 kB\nPss:                   2 kB\nAnonymous:             1 kB\nVmFlags: rd \n"
+        b"7ffff000-80000000 rw-p 00000000 00:00 0                          [stack]\n"
+        b"Rss:                   8 kB\nPss:                   8 kB\nAnonymous:             8 kB\n"
+    )
+    monkeypatch.setattr(box.host, "memory_map_text", lambda _tid, detailed: text if detailed else b"")
+    lines = box.read("/proc/5/smaps").splitlines()
+    assert b"secret" not in b"".join(lines)
+    assert (len(lines), lines[0].split()[0], lines[6].split()[-1]) == (10, b"00400000-00401000", b"[stack]")
+    assert lines[1] == b"Size:                  4 kB"
+    rollup = dict(line.split(b":", 1) for line in box.read("/proc/5/smaps_rollup").splitlines()[1:])
+    assert [int(rollup[name].split()[0]) for name in (b"Rss", b"Pss", b"Pss_Anon", b"Pss_File")] == [11, 10, 9, 1]
+    assert box.read("/proc/5/smaps_rollup").startswith(b"00400000-80000000 ---p")
 
 
 # -- devices ------------------------------------------------------------------------------------------------------------------
