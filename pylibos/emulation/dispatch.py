@@ -14,14 +14,14 @@ from pylibos.abi.errno import Errno
 from pylibos.abi.ntstatus import ERRNO_OF
 from pylibos.emulation.errors import Interrupted, SyscallError
 from pylibos.emulation.object_manager.errors import StatusError
-from pylibos.emulation.outcome import Blocking, Clone, Exec, Forward, Install, Translated, Wait
+from pylibos.emulation.outcome import Blocking, Clone, Exec, Forward, Install, Remote, Translated, Wait
 from pylibos.emulation.syscalls.table import ENTRIES, TABLE, Restart
 from pylibos.monitor.host_abi import HostError
 
 if TYPE_CHECKING:
     from pylibos.emulation.process.thread import Thread
 
-Answer = int | Forward | Translated | Clone | Install | Exec
+Answer = int | Forward | Translated | Clone | Install | Exec | Remote
 """A finished call. int: the result, or -errno; -512..-514 are the restart codes of an interrupted wait (table.Restart)."""
 
 FaultHook = Callable[["Thread", int, tuple[int, ...], Exception], None]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pylibos.emulation.config_manager.registry import Registry
     from pylibos.emulation.fs.filesystem import FileSystem
     from pylibos.emulation.io_manager.manager import IoManager
+    from pylibos.emulation.ipc.manager import Ipc
     from pylibos.emulation.memory.quota import Quota
     from pylibos.emulation.net.unix import UnixNames
     from pylibos.emulation.object_manager.manager import ObjectManager
@@ -36,12 +37,12 @@ class Executive:
     """The guests' host root directory is an empty one nobody can write: a path the host kernel resolves for them leads nowhere."""
     private_pids: bool = False
     """The guests have a PID name space of their own: the host's names of processes are theirs, and nobody else can be named."""
-    private_ipc: bool = False
-    """The guests have an IPC name space of their own: System V IPC and POSIX queues may be forwarded."""
     policy_quota: Quota | None = None
     """Limits of the policy that are kept for all guests together."""
     quota: Quota | None = None
     """The limits guests are told, the host's own included; None until somebody asks (memory/quota.py)."""
+    ipc: Ipc | None = None
+    """System V objects and POSIX message queues; None until the first."""
     unix_names: UnixNames | None = None
     """Sockets bound to paths of the view; None until the first."""
     internet: bool = False

@@ -8,7 +8,7 @@ outcomes out through the engine in use; nothing here knows which engine that is.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pylibos.abi.record import field, mutable_record, record
 
@@ -78,6 +78,27 @@ class Install:
     close_on_exec: bool = False
     keep: bool = False
     failed: Callable[[int], None] | None = None
+
+
+DESCRIPTOR: Final = 1 << 64
+"""In the arguments of a Remote's calls: the number of the descriptor that was installed for them."""
+DATA: Final = DESCRIPTOR + 1
+"""The same for the address its data have been written to."""
+
+
+@record
+class Remote:
+    """The caller itself makes some quick native calls (mmap, munmap, close, fcntl, ...), and their results make its answer.
+
+    ``calls``: (number, arguments) in order; each is made, whatever the one before answered. ``stream``: installed first, close-on-exec, and
+    closed on our side. ``data``: what DATA points to in the caller's memory; like every address another thread of the guest may change it,
+    so it must carry no authority. ``finish``: the raw results (none when the descriptor could not be installed) -> the result or -errno.
+    """
+
+    calls: Sequence[tuple[int, tuple[int, ...]]]
+    finish: Callable[[Sequence[int]], int]
+    stream: HostStream | None = None
+    data: bytes = b""
 
 
 @record
@@ -157,5 +178,5 @@ class Exec:
     """Address in guest memory of a NUL byte (the end of the path string): an empty path for execveat."""
 
 
-Outcome = int | None | Forward | Translated | Clone | Install | Exec
+Outcome = int | None | Forward | Translated | Clone | Install | Exec | Remote
 Blocking = Generator[Wait, int | None, Outcome]

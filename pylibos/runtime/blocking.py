@@ -9,10 +9,12 @@ Stages: PARK_STOPPING -> PARK_ENTERING -> PARKED -> (WAKING -> REISSUE) or (a si
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING, Final
 
 from pylibos.emulation.dispatch import advance, cancel, interrupt
 from pylibos.emulation.outcome import Wait
+from pylibos.monitor.host_abi import HostError
 from pylibos.runtime.task import Stage
 from pylibos.tracer import tracer as events
 
@@ -26,6 +28,9 @@ NR_PAUSE: Final = 34
 ERESTARTNOINTR: Final = 513
 EINTR: Final = 4
 _SYSCALL_SIZE: Final = 2
+_LAST_STANDARD: Final = 31
+_WITHOUT_EFFECT: Final = frozenset((signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH))
+"""Signals whose default action is to be ignored (SIGCONT: by a process that runs)."""
 
 
 class BlockingCalls:
@@ -91,6 +96,10 @@ class BlockingCalls:
         saved = task.saved
         if saved is None:
             return False
+        if task.blocking is not None and self._ignored(task, signal_number):
+            # A tracee hears of ignored signals too. It is woken from pause, but no handler runs: the kernel has it call pause again.
+            task.stage = Stage.PARK_ENTERING
+            return False
         if task.blocking is None:
             # The wait is over: the outcome stands, and the signal is taken when the call has been made again.
             registers = list(saved)
@@ -105,6 +114,17 @@ class BlockingCalls:
         self._tracer.set_registers(tid, registers)
         self._tracer.resume(tid, signal_number)
         return True
+
+    def _ignored(self, task: Task, signal_number: int) -> bool:
+        """Whether the signal has no effect at all on the task's process, and so interrupts nothing."""
+        if signal_number > _LAST_STANDARD:
+            return False
+        try:
+            _pending, _blocked, ignored, caught = self._supervisor.executive.host.process_usage(task.thread.process.host_pid).signals
+        except HostError:
+            return False
+        bit = 1 << (signal_number - 1)
+        return bool(ignored & bit) or (signal_number in _WITHOUT_EFFECT and not caught & bit)
 
     def abandoned(self, task: Task) -> None:
         """The task is gone: withdraw its wait."""

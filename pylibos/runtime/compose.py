@@ -188,7 +188,6 @@ class Composition:
         self.executive.private_network = walls.network
         self.executive.internet = self.config.policy.manifest.network is Network.LOOPBACK
         self.executive.private_root = walls.mounts
-        self.executive.private_ipc = walls.ipc
 
     def denials(self) -> list[str]:
         """What was refused, a line each."""

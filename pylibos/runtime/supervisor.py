@@ -13,12 +13,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from pylibos.emulation.dispatch import dispatch, internal_fault
-from pylibos.emulation.outcome import Clone, Exec, Forward, Install, Translated
+from pylibos.emulation.outcome import Clone, Exec, Forward, Install, Remote, Translated
 from pylibos.monitor.host_abi import HostError
 from pylibos.runtime.births import TASKS_MAX, Births
 from pylibos.runtime.blocking import BlockingCalls
 from pylibos.runtime.cloning import CloneCalls
 from pylibos.runtime.image import ImageLoader
+from pylibos.runtime.remote import RemoteCalls
 from pylibos.runtime.task import NOT_READY, NotReady, Stage, Task
 from pylibos.runtime.translated import TranslatedCalls
 from pylibos.tracer import tracer as events
@@ -88,6 +89,7 @@ class Supervisor:
         self.clones = CloneCalls(self)
         self._images = ImageLoader(self, loader)
         self._blocking = BlockingCalls(self)
+        self._remote = RemoteCalls(self)
         self._translated = TranslatedCalls(tracer, self.tasks)
         self._handlers: dict[int, Callable[[Fields], None]] = {
             events.NOTIFIED: self._notified,
@@ -180,6 +182,8 @@ class Supervisor:
             self._install_reply(call_id, outcome)
         elif isinstance(outcome, Exec):
             self._images.begin(task, call_id, outcome)
+        elif isinstance(outcome, Remote):
+            self._remote.begin_notified(task, call_id, outcome)
         else:
             self._blocking.begin_notified(task, call_id, outcome)
 
@@ -225,6 +229,8 @@ class Supervisor:
                 self.executive.host.stream_close(outcome.stream)
         elif isinstance(outcome, Exec):
             self._images.release(outcome)
+        elif isinstance(outcome, Remote) and outcome.stream is not None:
+            self.executive.host.stream_close(outcome.stream)
 
     def installed(self, result: int) -> None:
         """A call has given the guest a descriptor, result, or -errno. Nothing to do: for those who watch."""
@@ -272,14 +278,16 @@ class Supervisor:
             self._translated.begin(tid, task, outcome)
         elif isinstance(outcome, Clone):
             self.clones.begin(tid, task, outcome)
-        elif isinstance(outcome, (Install, Exec)):
+        elif isinstance(outcome, Remote) and (self.only_traced or outcome.stream is None):
+            self._remote.begin_traced(tid, task, outcome)
+        elif isinstance(outcome, (Install, Exec, Remote)):
             if not self.only_traced:
                 self.keep_ready(task, outcome)
                 task.stage = Stage.REISSUE
                 self.tracer.renumber(tid, NR_REISSUE)
             elif isinstance(outcome, Exec):
                 self._images.begin_traced(tid, task, outcome)
-            else:
+            elif isinstance(outcome, Install):
                 self._install_traced(tid, outcome)
         else:
             self._blocking.begin_traced(tid, task, outcome)
@@ -350,6 +358,8 @@ class Supervisor:
             self.continue_stopped(tid, signal_number)
         elif task.stage is Stage.EXEC_STOPPING:
             self._images.stopped(tid, task, signal_number)
+        elif task.stage is Stage.REMOTE_STOPPING:
+            self._remote.stopped(tid, task, signal_number)
         elif task.stage in (Stage.PARK_STOPPING, Stage.WAKING):
             self._blocking.stopped(tid, task, signal_number)
         elif signal_number in _STOP_SIGNALS:
@@ -457,6 +467,7 @@ class Supervisor:
         self._blocking.abandoned(task)
         self.clones.abandoned(task)
         self._images.abandoned(task)
+        self._remote.abandoned(task)
         self.drop_ready(task)
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pylibos.emulation.dispatch import Answer
     from pylibos.emulation.object_manager.waits import PendingWait
-    from pylibos.emulation.outcome import Blocking, Clone, Exec, Translated
+    from pylibos.emulation.outcome import Blocking, Clone, Exec, Remote, Translated
     from pylibos.emulation.process.thread import Thread
 
 
@@ -29,6 +29,7 @@ class Stage(enum.Enum):
     CLONING = "in the clone(2) that stands for its call"
     NEWBORN = "created by such a clone: about to stop for the first time"
     TRANSLATED = "in a forwarded call whose return must be seen"
+    REMOTE_STOPPING = "asked to stop so that it can make calls of ours"
     REISSUE = "about to make its call again; the answer is ready"
 
 
@@ -46,6 +47,7 @@ class Task:
         "pending",
         "ready",
         "ready_call",
+        "remote",
         "saved",
         "slot",
         "stage",
@@ -66,6 +68,7 @@ class Task:
         self.translated: Translated | None = None
         self.clone: Clone | None = None
         """What is being carried out while CLONING, or what has made this task while NEWBORN."""
+        self.remote: Remote | None = None
         self.descriptors: tuple[int, ...] = ()
         self.blocking: Blocking | None = None
         self.pending: PendingWait | None = None

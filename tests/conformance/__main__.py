@@ -1,4 +1,7 @@
-"""`scripts/conformance [options] [MODULE...]`: CPython's own tests inside, and the table that docs/conformance.md shows."""
+"""`scripts/conformance [options] [MODULE...]`: CPython's own tests inside, and the table that docs/conformance.md shows.
+
+`scripts/conformance stress-ng [options] [STRESSOR...]` is another suite: see stress_ng.py.
+"""
 
 from __future__ import annotations
 
@@ -66,6 +69,10 @@ def row(verdict: Judgement) -> str:
 
 def main() -> int:
     """Run what was asked for. Status 1 when something differs that is not in the list, or something in the list does not differ."""
+    if sys.argv[1:2] == ["stress-ng"]:
+        from tests.conformance import stress_ng
+
+        return stress_ng.main(sys.argv[2:])
     options = arguments()
     if (missing := available()) is not None:
         print(missing, file=sys.stderr)

@@ -6,6 +6,7 @@ every grant, with a file, a socket and a set-user-id program's privileges, and a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -22,7 +23,9 @@ from tests.harness.plugin import Comparer, require_pylibos
 from tests.harness.processes import Completed, run, started
 
 HERE = Path(__file__).parent
-ATTACKS = sorted(path.stem for path in HERE.glob("e*.c") if path.stem != "escape")
+PAIR = "e20_shared_objects"
+"""An attack of one sandbox on another: two of it run at once."""
+ATTACKS = sorted(path.stem for path in HERE.glob("e*.c") if path.stem not in ("escape", PAIR))
 USERS = [None, NOBODY] if os.getuid() == 0 else [None]
 FAULT = re.compile(r"Traceback|internal fault|bug in PyLibOS")
 SECRET = b"not for guests\n"
@@ -95,6 +98,28 @@ def test_contained(
     assert (canary / "secret").read_bytes() == SECRET
     assert (canary / "secret").stat().st_mode & 0o7777 == 0o666
     assert stranger.poll() is None, "a process of the host was ended"
+
+
+@pytest.mark.guest
+def test_two_sandboxes_share_no_object(comparer: Comparer, attack_builder: Builder, inside: str, canary: Path) -> None:
+    """The same keys and names at the same time: both make everything anew, and neither sees what the other one wrote."""
+    require_pylibos()
+    comparer.prepare(None)
+    program = attack_builder.build(HERE / f"{PAIR}.c", "static", ("-lrt",))
+    work = comparer.arena.work
+    work.mkdir(mode=0o755, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        pair = []
+        for number in (17, 42):
+            command = pylibos_argv(inside, [str(program), str(canary), "1", str(number)], ["--ro", str(program.parent)], ENVIRONMENT)
+            run_of_it = started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=work, env=outer_environment())
+            pair.append(stack.enter_context(run_of_it))
+        outputs = []
+        for process in pair:
+            assert process.stdout is not None
+            outputs.append(process.stdout.readline())
+        assert outputs == [b"made\n"] * 2, [process.communicate(b"\n") for process in pair]
+        assert [process.communicate(b"\n", timeout=60)[0] for process in pair] == [b"contained\n"] * 2
 
 
 @pytest.mark.guest

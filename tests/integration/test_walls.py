@@ -11,8 +11,8 @@ import sys
 
 import pytest
 
-from tests.harness.comparison import NOBODY, PYLIBOS, ROOT, as_user, outer_environment
-from tests.harness.plugin import Comparer
+from tests.harness.comparison import NOBODY, PYLIBOS, ROOT, Case, as_user, outer_environment
+from tests.harness.plugin import GUESTS, Comparer
 from tests.harness.processes import Completed, run
 from tests.harness.programs import python
 
@@ -112,6 +112,21 @@ def test_programs_run_without_any_name_space(comparer: Comparer, inside: str, us
     comparer.prepare(user)
     done = without_name_spaces(user, inside, ["/usr/bin/python3", "-I", "-c", PROCESSES])
     assert (done.stdout, done.status) == (b"done\n", 0), done.describe()
+    assert not done.leaked
+
+
+@pytest.mark.guest
+@pytest.mark.parametrize("name", ["system_v_memory", "system_v_messages", "system_v_semaphores", "posix_queues"])
+def test_ipc_needs_no_name_space(comparer: Comparer, inside: str, name: str) -> None:
+    """The same as natively: keys and names are the executive's."""
+    comparer.prepare(None)
+    source = GUESTS / f"{name}.c"
+    program = comparer.builder.build(source, "pie", ("-pthread", "-lrt"))
+    case = Case(argv=(str(program),))
+    native = comparer.oracle(f"{name}-without-name-spaces", case)
+    flags = ("--ro", str(program.parent), "--tmpfs", "/scratch", "-C", "/scratch")
+    done = without_name_spaces(None, inside, [str(program)], flags)
+    assert done.stdout.decode().splitlines() == native.stdout.decode().splitlines(), done.describe()
     assert not done.leaked
 
 

@@ -78,7 +78,7 @@ def _mapped_file(inode: Inode | None, host_name: bytes, root: Inode) -> tuple[by
     """(device, inode number, path) of a mapping of a host file that stands for inode (None: nothing the view knows)."""
     if inode is None:
         if host_name.startswith(_OWN_NAMES) and not host_name.startswith(b"/memfd:pylibos"):
-            return b"00:01", b"1", host_name
+            return b"00:01", b"1", host_name.replace(b"/memfd:SYSV", b"/SYSV")
         return b"00:00", b"0", b""
     device = b"%02x:%02x" % (device_major(inode.device), device_minor(inode.device))
     return device, b"%d" % inode.number, path_text(inode, root).replace(b"\n", b"\\012")

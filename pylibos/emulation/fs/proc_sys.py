@@ -47,7 +47,7 @@ def _uuid(thread: Thread) -> bytes:
 
 
 def _semaphores(_thread: Thread) -> bytes:
-    return b"32000\t1024000000\t500\t32000\n"
+    return b"32000\t1024000\t500\t32000\n"
 
 
 TREE: Final[dict[bytes, Setting]] = {

@@ -78,6 +78,8 @@ def usage(executive: Executive) -> Usage:
         except HostError:
             continue  # it ends just now
     files = sum(inode.size for inode in list(executive.io.inodes.values()) if getattr(inode, "stream", None) is not None)
+    if executive.ipc is not None:
+        files += sum(map(executive.ipc.memory.resident, executive.ipc.memory.segments))
     return Usage(resident, files)
 
 

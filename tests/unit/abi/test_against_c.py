@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from pylibos.abi import elf, events, fcntl, files, ioctl, limits, memory, process, signals, sockets
+from pylibos.abi import elf, events, fcntl, files, ioctl, ipc, limits, memory, process, signals, sockets
 from pylibos.abi.errno import Errno
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler")
@@ -46,6 +46,11 @@ HEADERS = """
 #include <sys/uio.h>
 #include <sys/xattr.h>
 #include <sys/personality.h>
+#include <sys/ipc.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
+#include <mqueue.h>
 #include <netinet/in.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
@@ -56,7 +61,7 @@ HEADERS = """
 #include <asm/prctl.h>
 """
 
-MODULES = (elf, events, fcntl, files, ioctl, limits, memory, process, signals, sockets)
+MODULES = (elf, events, fcntl, files, ioctl, ipc, limits, memory, process, signals, sockets)
 
 LAYOUTS = {
     "struct stat": files.STAT,
@@ -78,6 +83,14 @@ LAYOUTS = {
     "struct iovec": limits.IOVEC,
     "siginfo_t": signals.SIGINFO_SENDER,
     "stack_t": signals.SIGALTSTACK,
+    "struct ipc_perm": ipc.PERM,
+    "struct sembuf": ipc.SEMBUF,
+    "struct seminfo": ipc.SEMINFO,
+    "struct msginfo": ipc.MSGINFO,
+    "struct shminfo": ipc.SHMINFO,
+    "struct shm_info": ipc.SHM_INFO_RECORD,
+    "struct mq_attr": ipc.MQ_ATTR,
+    "struct sigevent": ipc.SIGEVENT,
     "Elf64_Ehdr": elf.EHDR,
     "Elf64_Phdr": elf.PHDR,
 }
@@ -104,6 +117,13 @@ OFFSETS = {
     ("stack_t", "ss_size"): (signals.SIGALTSTACK, 2),
     ("struct epoll_event", "data"): (events.EPOLL_EVENT, 1),
     ("struct rusage", "ru_nivcsw"): (limits.RUSAGE, 17),
+    ("struct ipc_perm", "cuid"): (ipc.PERM, 3),
+    ("struct ipc_perm", "mode"): (ipc.PERM, 5),
+    ("struct shm_info", "swap_successes"): (ipc.SHM_INFO_RECORD, 5),
+    ("struct seminfo", "semvmx"): (ipc.SEMINFO, 8),
+    ("struct msginfo", "msgseg"): (ipc.MSGINFO, 7),
+    ("struct sigevent", "sigev_notify"): (ipc.SIGEVENT, 2),
+    ("siginfo_t", "si_value"): (ipc.SIGINFO_QUEUED, 5),
     ("struct dirent64", "d_type"): (files.DIRENT64_HEADER, 3),
 }
 

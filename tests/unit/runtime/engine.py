@@ -104,9 +104,11 @@ class Bench:
         self.committed: list[Any] = []
         self.ended: list[tuple[int, int]] = []
         self.now = 0
+        self.signals = (0, 0, 0, 0)
+        """Pending, blocked, ignored and caught by the task's process."""
         self.waits = WaitQueue(lambda: self.now)
         executive: Any = SimpleNamespace(
-            host=SimpleNamespace(stream_close=self.closed.append),
+            host=SimpleNamespace(stream_close=self.closed.append, process_usage=lambda _pid: SimpleNamespace(signals=self.signals)),
             processes=SimpleNamespace(
                 exec_committed=lambda _thread, plan: self.committed.append(plan),
                 thread_exited=lambda tid, status: self.ended.append((tid, status)),

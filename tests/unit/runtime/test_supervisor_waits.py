@@ -112,6 +112,39 @@ def test_a_signal_interrupts_and_the_kernel_decides_about_restarting(bench: Benc
     assert bench.waits.deliver() == 0
 
 
+@pytest.mark.parametrize(("number", "ignored", "caught"), [(17, 0, 0), (10, 1 << 9, 0), (28, 1 << 27, 0)])
+def test_an_ignored_signal_does_not_interrupt(bench: Bench, number: int, ignored: int, caught: int) -> None:
+    """A tracee stops for it all the same, and calls pause again by itself."""
+    event, log = park(bench)
+    bench.signals = (0, 0, ignored, caught)
+    assert bench.event(events.SIGNAL, detail=number) == [("signal_pass", TID, number)]
+    assert log == []
+    assert bench.event(events.TRACED, number=PAUSE) == [("resume", TID)]
+    assert bench.stage() is Stage.PARKED
+    event.set()
+    bench.waits.deliver()
+    assert bench.tracer.take() == [("interrupt", TID)]
+    assert bench.event(events.STOP, detail=events.EVENT_STOP, value=STOPPED) == [("resume", TID)]
+    assert call(bench) == [("reply", CALL_ID, 42)]
+
+
+def test_a_wait_that_ends_while_an_ignored_signal_passes_is_not_lost(bench: Bench) -> None:
+    event, _log = park(bench)
+    bench.event(events.SIGNAL, detail=17)
+    event.set()
+    bench.waits.deliver()
+    assert bench.event(events.TRACED, number=PAUSE) == [("resume", TID), ("interrupt", TID)]
+    bench.event(events.STOP, detail=events.EVENT_STOP, value=STOPPED)
+    assert call(bench) == [("reply", CALL_ID, 42)]
+
+
+def test_a_caught_signal_interrupts_whatever_its_default_is(bench: Bench) -> None:
+    _event, log = park(bench)
+    bench.signals = (0, 0, 0, 1 << 16)
+    assert bench.event(events.SIGNAL, detail=17) == [("resume", TID, 17)]
+    assert log == ["interrupted"]
+
+
 def test_a_signal_after_the_wait_was_over_loses_nothing(bench: Bench) -> None:
     event, log = park(bench)
     event.set()

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import struct
 
-import pytest
-
 from pylibos.abi.errno import Errno
 from pylibos.emulation.outcome import FORWARD
 from pylibos.emulation.security.credentials import Credentials
@@ -60,14 +58,6 @@ def test_adjtimex_reports_and_does_not_set() -> None:
     assert call(world.root, "clock_adjtime", 0, BASE) == -Errno.EPERM
     assert call(world.root, "clock_adjtime", 1, BASE) == -Errno.EOPNOTSUPP
     assert call(world.root, "clock_adjtime", 99, BASE) == -Errno.EINVAL
-
-
-@pytest.mark.parametrize("name", ["shmget", "shmat", "semop", "msgrcv", "mq_open"])
-def test_ipc_only_in_a_name_space_of_its_own(name: str) -> None:
-    world = World()
-    assert call(world.root, name) == -Errno.ENOSYS
-    world.executive.private_ipc = True
-    assert call(world.root, name) is FORWARD
 
 
 def test_pages_of_others_do_not_move() -> None:
