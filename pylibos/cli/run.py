@@ -235,9 +235,11 @@ def run_command(words: list[str]) -> int:
     status = ExitStatus(reason="internal")
     try:
         config = build_config(parsed)
+        from pylibos.bundle import keep
         from pylibos.runtime.run import run
 
         status = run(config)
+        keep()
     except PylibosError as error:
         status = ExitStatus.failed(error)
         raise

@@ -9,19 +9,23 @@ Source: gitignore(5) for ``**``, glob(7) for the rest.
 
 from __future__ import annotations
 
-import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from pylibos.abi.late import Late
 from pylibos.abi.record import record
+
+if TYPE_CHECKING:
+    import re
+    from typing import TypeAlias
+
+    Component: TypeAlias = "bytes | re.Pattern[bytes] | _OneStar | None"
+else:
+    re = Late("re")
 
 ANY_DEPTH: Final = None
 """The component ``**``."""
 
-Component = bytes | re.Pattern[bytes] | None
 States = tuple[int, ...]
-
-_MAGIC: Final = re.compile(rb"[*?\[]")
-_LONGEST_RUN: Final = re.compile(rb"\*+")
 
 
 class PatternError(ValueError):
@@ -30,11 +34,28 @@ class PatternError(ValueError):
 
 def is_glob(text: bytes) -> bool:
     """Whether a path has wildcards."""
-    return _MAGIC.search(text) is not None
+    return b"*" in text or b"?" in text or b"[" in text
 
 
-def _translate(component: bytes) -> re.Pattern[bytes]:
-    """One component with wildcards as a regular expression."""
+class _OneStar:
+    """A component like ``name*`` or ``*.key``: what most patterns are, without loading ``re`` for it."""
+
+    __slots__ = ("_head", "_least", "_tail")
+
+    def __init__(self, head: bytes, tail: bytes) -> None:
+        self._head, self._tail = head, tail
+        self._least = len(head) + len(tail)
+
+    def fullmatch(self, name: bytes) -> bool:
+        """Whether the whole name matches."""
+        return len(name) >= self._least and name.startswith(self._head) and name.endswith(self._tail)
+
+
+def _translate(component: bytes) -> re.Pattern[bytes] | _OneStar:
+    """One component with wildcards as something that can match."""
+    head, star, tail = component.partition(b"*")
+    if star and not is_glob(head) and not is_glob(tail):
+        return _OneStar(head, tail)
     out: list[bytes] = []
     index = 0
     while index < len(component):
@@ -80,8 +101,9 @@ class Pattern:
                 if not components or components[-1] is not ANY_DEPTH:
                     components.append(ANY_DEPTH)
             else:
-                shortened = _LONGEST_RUN.sub(b"*", part)
-                components.append(_translate(shortened) if is_glob(shortened) else part)
+                while b"**" in part:
+                    part = part.replace(b"**", b"*")  # noqa: PLW2901 - equal, and shorter
+                components.append(_translate(part) if is_glob(part) else part)
         if components and components[-1] is ANY_DEPTH:
             components.append(_translate(b"*"))
         if not components:
@@ -107,7 +129,7 @@ class Pattern:
             component = components[state]
             if component is ANY_DEPTH:
                 after.add(state)
-            elif component == name or (isinstance(component, re.Pattern) and component.fullmatch(name)):
+            elif component == name or (not isinstance(component, bytes) and component.fullmatch(name)):
                 after.add(state + 1)
         if not after:
             return ()

@@ -11,14 +11,19 @@ Source: TOML 1.0; docs/policy.md describes the keys.
 
 from __future__ import annotations
 
-import bisect
 import enum
-import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
+from pylibos.abi.late import Late
 from pylibos.abi.record import field, record, replace
 from pylibos.monitor.globs import Pattern, PatternError
+
+if TYPE_CHECKING:
+    import bisect
+    import re
+else:
+    bisect, re = Late("bisect"), Late("re")
 
 VERSION: Final = 1
 _SIZE_LIMIT: Final = 1 << 18
@@ -368,7 +373,8 @@ class _Reader:
     def _string(self, section: str, key: str, value: object, *, printable: bool = True) -> str:
         if not isinstance(value, str):
             raise self._error(section, key, f"{key} must be a string")
-        if "\0" in value or (printable and (not value or re.search(_CONTROL, value))):
+        plain = value.isascii() and value.isprintable()
+        if "\0" in value or (printable and (not value or (not plain and re.search(_CONTROL, value)))):
             raise self._error(section, key, f"{key} is empty or has control characters")
         return value
 

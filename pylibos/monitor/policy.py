@@ -22,7 +22,6 @@ known one, and recursion is not used (a path may have 2,000 components).
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -338,7 +337,7 @@ class Policy:
                 component = components[state] if state < len(components) else None
                 if isinstance(component, bytes):
                     names.add(component)
-                elif isinstance(component, re.Pattern):
+                elif component is not None:
                     directory.globs = True
         for name in names:
             directory.names[name] = self._decide(directory, name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
+from _socket import AF_UNIX, SOCK_STREAM, socket, socketpair  # the socket module costs 2 ms and adds nothing that is needed here
 
 from pylibos.abi.record import record
 from pylibos.tracer.native import ffi, lib
@@ -51,14 +51,14 @@ class Init:
     """The running init process: it has reported that it waits for the supervisor to attach."""
 
     pid: int
-    control: socket.socket
+    control: socket
     walls: Walls
-    peer: socket.socket | None = None
+    peer: socket | None = None
     """Init's end of control, when it was asked for: messages nobody took can be taken back."""
 
 
 def _attempt(flags: int, standard: tuple[int, int, int], block: int, loader: int, loopback: bool, keep_peer: bool) -> Init:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    ours, theirs = socketpair(AF_UNIX, SOCK_STREAM)
     root = os.geteuid() == 0
     what = ffi.new("struct shim_spawn *")
     what.clone_flags = flags

@@ -11,7 +11,6 @@ Source: docs/contracts.md; gVisor's idea that the table is the compatibility doc
 from __future__ import annotations
 
 import enum
-import typing
 from collections.abc import Callable
 from types import FunctionType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -258,6 +257,8 @@ def _annotation(function: FunctionType, parameter: str) -> object:
     known = function.__globals__.get(annotation.partition("[")[0])
     if known is not None:
         return known
+    import typing  # here: names in annotations that say more than their decoder are the exception
+
     holder = SimpleNamespace(__annotations__={parameter: annotation})
     try:
         return typing.get_type_hints(holder, globalns=function.__globals__, include_extras=True)[parameter]

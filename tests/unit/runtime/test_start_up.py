@@ -1,7 +1,11 @@
-"""What `pylibos run` waits for before its program starts: a module that crept in costs every run milliseconds."""
+"""What `pylibos run` waits for before its program starts: a module that crept in costs every run milliseconds.
+
+The first test asks an interpreter without the bundle of modules (pylibos/bundle.py), the second one with it.
+"""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,3 +28,18 @@ def test_nothing_dear_is_imported_before_the_program_starts() -> None:
     command = [sys.executable, "-I", "-S", "-X", f"pylibos_build={_named}", "-c", program]
     loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert DEAR & set(loaded) == set()
+
+
+@pytest.mark.skipif(not isinstance(_named, str), reason="the C parts are not compiled")
+def test_with_the_bundle_typing_and_its_train_stay_away(tmp_path: Path) -> None:
+    shutil.copy(Path(str(_named)) / "_shim.abi3.so", tmp_path)
+    starter = (ROOT / "scripts/pylibos").read_text().rpartition(" -c '")[2].rpartition("'")[0].rpartition("code = main()")[0]
+    assert "modules-" in starter
+    program = starter + "import pylibos.cli.run, pylibos.cli.policy, pylibos.runtime.run\nprint(*sys.modules)\n"
+    program += "from pylibos.bundle import keep\nkeep()\n"
+    command = [sys.executable, "-I", "-S", "-X", f"pylibos_build={tmp_path}", "-c", program, str(ROOT), "", ":".join(sys.path), "run"]
+    loaded: list[str] = []
+    for bundled in (False, True):
+        loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        assert ("typing" in loaded) is not bundled
+    assert (DEAR | {"typing", "re", "socket", "selectors", "array", "math", "bisect"}) & set(loaded) == set()

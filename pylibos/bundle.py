@@ -1,0 +1,169 @@
+"""All modules a run needs, in one file: instead of two hundred look-ups, opens and reads, one read.
+
+Owns the file ``modules-VERSION`` beside the compiled shim (-X pylibos_build): marshalled, this module's own code first, so that
+scripts/pylibos can start with it alone; then where each module came from; then the code of each, taken apart only when it is imported. A
+module is taken from it when its source file has the time and size it had then, which is what Python itself asks of a .pyc; else Python
+finds it the usual way, and the file is made again at the end of the run. So the file is never wrong, only late. In our own modules
+``typing`` reads ``pylibos.light_typing``.
+
+The file is code: scripts/pylibos takes it only when it belongs to root or the user and nobody else may write it, and it lies in a
+directory to which the same applies as to the sources. Written whole and renamed; a failure only means that the next run starts as slowly
+as this one. Must not import more than it needs: it is the first thing that runs. Source: importlib (bootstrap), PEP 451.
+"""
+
+from __future__ import annotations
+
+import marshal
+import sys
+from _frozen_importlib import ModuleSpec
+from _frozen_importlib_external import ExtensionFileLoader, SourceFileLoader
+from posix import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType, ModuleType
+    from typing import Any
+
+PLAIN, PACKAGE, EXTENSION = 0, 1, 2
+SELF = "pylibos.bundle"
+GENERATED = "pylibos.abi.generated"
+STAND_IN = "pylibos.light_typing"
+
+index: dict[str, tuple[int, str, int, int, int, int]] = {}
+"""Module -> kind, file, its mtime in ns, its size, where its code begins and ends in ``blob``."""
+blob = memoryview(b"")
+generated: dict[str, CodeType] = {}
+stale: list[str] = []
+"""Modules whose sources have changed."""
+
+
+class Loader:
+    """A module from the bundle (importlib.abc.Loader; the class itself is the object)."""
+
+    @staticmethod
+    def create_module(_spec: Any) -> None:
+        """The usual kind of module."""
+
+    @staticmethod
+    def exec_module(module: ModuleType) -> None:
+        """Run its code."""
+        name = module.__name__
+        _, _, _, _, start, end = index[name]
+        exec(marshal.loads(blob[start:end]), module.__dict__)  # noqa: S102, S302 - our own code, see the top
+        if name == GENERATED:
+            module.known.update(generated)
+
+
+class Finder:
+    """What comes first in sys.meta_path."""
+
+    @staticmethod
+    def find_spec(name: str, _path: object = None, _target: object = None) -> Any:
+        """The module's spec, or None for what is not here or has changed."""
+        entry = index.get(name)
+        if entry is None:
+            return None
+        kind, file, modified, size, _, _ = entry
+        try:
+            status = stat(file)
+        except OSError:
+            status = None
+        if status is None or status.st_mtime_ns != modified or status.st_size != size:
+            stale.append(name)
+            return None
+        loader: Any = ExtensionFileLoader(name, file) if kind == EXTENSION else Loader
+        spec = ModuleSpec(name, loader, origin=file, is_package=kind == PACKAGE)
+        spec.has_location = True
+        if kind == PACKAGE:
+            spec.submodule_search_locations = [file.rpartition("/")[0]]
+        return spec
+
+
+def install(content: tuple[dict[str, tuple[int, str, int, int, int, int]], bytes, dict[str, CodeType]]) -> None:
+    """Import from this bundle from now on, unless it was written by another version of this file."""
+    global blob
+    _, file, modified, size, _, _ = content[0][SELF]
+    globals()["__file__"] = file
+    status = stat(file)
+    if status.st_mtime_ns != modified or status.st_size != size:
+        del sys.modules[SELF]  # whoever imports it gets the new one
+        return
+    index.update(content[0])
+    blob = memoryview(content[1])
+    generated.update(content[2])
+    sys.meta_path.insert(0, Finder)
+
+
+def file_name(directory: str) -> str:
+    """Where the bundle of this interpreter lies."""
+    return f"{directory}/modules-{sys.hexversion:x}"
+
+
+# -- writing: at the end of a run, when time does not matter ----------------------------------------------------------------
+def keep() -> None:
+    """Write the file when there is none, or what it holds is out of date, and there is a place for it."""
+    directory = sys._xoptions.get("pylibos_build")
+    if (index and not stale) or not isinstance(directory, str):
+        return
+    import os
+
+    temporary = f"{file_name(directory)}.{os.getpid()}"
+    try:
+        content = _collect()
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644), "wb") as file:
+            file.write(content)
+        os.rename(temporary, file_name(directory))
+    except (OSError, ImportError, ValueError):
+        try:
+            os.unlink(temporary)
+        except OSError:
+            return
+
+
+def _collect() -> bytes:
+    """The file's content: what is loaded now."""
+    modules: dict[str, tuple[int, str, int, int, int, int]] = {}
+    codes: list[bytes] = []
+    at = 0
+    for name in sorted({*sys.modules, SELF, GENERATED, STAND_IN}):
+        found = _one(name)
+        if found is not None:
+            kind, file, code = found
+            status = stat(file)
+            modules[name] = (kind, file, status.st_mtime_ns, status.st_size, at, at + len(code))
+            codes.append(code)
+            at += len(code)
+    made = sys.modules[GENERATED].known if GENERATED in sys.modules else {}
+    boot = _code(SourceFileLoader(SELF, str(__file__)), SELF)
+    return marshal.dumps((boot, (modules, b"".join(codes), made)))
+
+
+def _one(name: str) -> tuple[int, str, bytes] | None:
+    """Kind, file and marshalled code of a module; None for what is built in, or not from a file."""
+    import importlib.util
+
+    if name == SELF:
+        return PLAIN, str(__file__), marshal.dumps(_code(SourceFileLoader(SELF, str(__file__)), SELF))
+    module = sys.modules.get(name)
+    spec = getattr(module, "__spec__", None) if module is not None else importlib.util.find_spec(name)
+    if spec is None or spec.name != name or not spec.has_location or spec.origin is None:
+        return None
+    file: str = spec.origin
+    if spec.loader is Loader:
+        if name not in stale:
+            return index[name][0], file, bytes(blob[index[name][4] : index[name][5]])
+        return None
+    if isinstance(spec.loader, ExtensionFileLoader):
+        return EXTENSION, file, b""
+    if not isinstance(spec.loader, SourceFileLoader):
+        return None
+    kind = PLAIN if spec.submodule_search_locations is None else PACKAGE
+    return kind, file, marshal.dumps(_code(spec.loader, name))
+
+
+def _code(loader: Any, name: str) -> CodeType:
+    """A module's code. Ours imports the stand-in where the source says typing; not the stand-in itself, which wants the real one."""
+    code: CodeType = loader.get_code(name)
+    if name.startswith("pylibos.") and name != STAND_IN and "typing" in code.co_names:
+        code = code.replace(co_names=tuple(STAND_IN if text == "typing" else text for text in code.co_names))
+    return code

@@ -1,0 +1,135 @@
+"""The bundle of modules, on a small stand-in checkout started by the real scripts/pylibos."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MAIN = """import sys
+import json
+import pylibos.inner.thing
+from pylibos.abi.record import record
+from typing import NamedTuple
+@record
+class Pair:
+    a: int
+    b: int = 2
+class Point(NamedTuple):
+    x: int
+def main():
+    bundled = getattr(pylibos.inner.thing.__loader__, "__name__", "") == "Loader"
+    from pylibos.bundle import keep
+    keep()
+    thing = pylibos.inner.thing
+    print(thing.VALUE, bundled, "typing" in sys.modules, json.dumps([Pair(1).b, Point(3).x]), thing.__file__, sep="|")
+    return 0
+"""
+
+
+class Checkout:
+    """A checkout with the real starter and bundle, a pylibos of two modules, and a ready environment."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.build = root / "build"
+        for directory in ("scripts", "pylibos/cli", "pylibos/inner", "pylibos/abi", "c_shim", ".venv/bin", "build"):
+            (root / directory).mkdir(parents=True)
+        scripts = ("scripts/pylibos", "scripts/environment.sh", "scripts/make_environment.py")
+        for name in (*scripts, "pylibos/bundle.py", "pylibos/light_typing.py"):
+            shutil.copy(ROOT / name, root / name)
+        for name in ("record.py", "generated.py"):
+            shutil.copy(ROOT / "pylibos/abi" / name, root / "pylibos/abi" / name)
+        (root / "pyproject.toml").write_text("[project]\ndependencies = []\n")
+        for package in ("pylibos", "pylibos/cli", "pylibos/abi", "pylibos/inner"):
+            (root / package / "__init__.py").touch()
+        (root / "pylibos/cli/main.py").write_text(MAIN)
+        self.thing = root / "pylibos/inner/thing.py"
+        self.thing.write_text("VALUE = 1\n")
+        (root / "c_shim/shim.c").touch()
+        (root / ".venv/bin/python").symlink_to(sys.executable)
+        (root / ".venv/pylibos-run.ready").write_text(f"/no/site\n\n\n{self.build}\n")
+
+    def run(self) -> list[str]:
+        """The value, whether it came from the bundle, whether typing was loaded, what generated classes say, the module's file."""
+        environment = {"PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [str(self.root / "scripts/pylibos")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout.strip().split("|")
+
+    def bundles(self) -> list[Path]:
+        return list(self.build.glob("modules-*"))
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    return Checkout(tmp_path / "checkout")
+
+
+def test_the_second_run_takes_its_modules_from_the_file(checkout: Checkout) -> None:
+    file = str(checkout.thing)
+    assert checkout.run() == ["1", "False", "True", "[2, 3]", file]
+    (bundle,) = checkout.bundles()
+    written = bundle.stat().st_mtime_ns
+    assert checkout.run() == ["1", "True", "False", "[2, 3]", file]
+    assert bundle.stat().st_mtime_ns == written
+
+
+def test_a_changed_source_is_never_outlived(checkout: Checkout) -> None:
+    checkout.run()
+    checkout.thing.write_text("VALUE = 22\n")
+    assert checkout.run()[:2] == ["22", "False"]
+    assert checkout.run()[:2] == ["22", "True"]
+    old = checkout.thing.stat()
+    checkout.thing.write_text("VALUE = 33\n")  # the same size: time alone tells
+    os.utime(checkout.thing, ns=(old.st_atime_ns, old.st_mtime_ns + 2_000_000_000))
+    assert checkout.run()[:2] == ["33", "False"]
+    checkout.thing.unlink()
+    (checkout.thing.parent / "thing").mkdir()
+    (checkout.thing.parent / "thing/__init__.py").write_text("VALUE = 4\n")
+    assert checkout.run()[:2] == ["4", "False"]
+    assert checkout.run()[:2] == ["4", "True"]
+
+
+def test_another_version_of_the_bundle_itself_replaces_it(checkout: Checkout) -> None:
+    checkout.run()
+    source = checkout.root / "pylibos/bundle.py"
+    source.write_text(source.read_text() + "\n# newer\n")
+    assert checkout.run()[:2] == ["1", "False"]
+    assert checkout.run()[:2] == ["1", "True"]
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish", b"N"])
+def test_a_broken_file_is_passed_over(checkout: Checkout, content: bytes) -> None:
+    checkout.run()
+    (bundle,) = checkout.bundles()
+    bundle.write_bytes(content)
+    assert checkout.run()[:2] == ["1", "False"]
+    assert checkout.run()[:2] == ["1", "True"]
+
+
+def test_a_file_that_others_may_write_is_not_executed(checkout: Checkout) -> None:
+    checkout.run()
+    (bundle,) = checkout.bundles()
+    bundle.chmod(0o666)
+    assert checkout.run()[:2] == ["1", "False"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_file_of_somebody_else_is_not_executed(checkout: Checkout) -> None:
+    checkout.run()
+    (bundle,) = checkout.bundles()
+    os.chown(bundle, 12345, 12345)
+    assert checkout.run()[:2] == ["1", "False"]
+
+
+def test_where_nothing_can_be_written_nothing_is(checkout: Checkout) -> None:
+    checkout.build.rmdir()
+    assert checkout.run()[:2] == ["1", "False"]
+    assert checkout.run()[:2] == ["1", "False"]
