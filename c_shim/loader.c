@@ -18,6 +18,7 @@
 #define NR_mmap 9
 #define NR_mprotect 10
 #define NR_munmap 11
+#define NR_pause 34
 #define NR_fcntl 72
 #define NR_sendmsg 46
 #define NR_clone 56
@@ -212,6 +213,16 @@ static __attribute__((noreturn)) void start_program(uint64_t *stack)
         call3(NR_mprotect, down((uint64_t)stack), PAGE, PROT_READ | PROT_WRITE | PROT_EXEC | PROT_GROWSDOWN);
     patch_auxv(aux, program_bias, interpreter_bias);
     stack = insert_prefix(stack);
+    if (plan->announce)
+        __asm__ volatile("mov %0, %%rsp\n\t"
+                         "xor %%edx, %%edx\n\t"
+                         "xor %%ebp, %%ebp\n\t"
+                         "xor %%ebx, %%ebx\n\t"
+                         "syscall\n\t"
+                         "hlt"
+                         :
+                         : "S"(stack), "D"(entry), "a"(NR_pause)
+                         : "memory");
     __asm__ volatile("mov %0, %%rsp\n\t"
                      "xor %%edx, %%edx\n\t"
                      "xor %%ebp, %%ebp\n\t"

@@ -268,6 +268,22 @@ static int traced_call(struct shim_loop *loop, struct shim_event *event, int tid
     return 1;
 }
 
+/* A task that is resumed with MODE_CALLS, or up to an exit, is at one of the two stops of a call. */
+static int syscall_stop(struct shim_event *event, int tid)
+{
+    struct syscall_info info;
+    if (ptrace(0x420e /* PTRACE_GET_SYSCALL_INFO */, tid, sizeof info, &info) < 0)
+        return errno == ESRCH ? 0 : -errno;
+    event->id = info.op;
+    event->value = info.arch;
+    event->instruction = info.instruction;
+    event->stack = info.stack;
+    event->number = info.op == 1 /* PTRACE_SYSCALL_INFO_ENTRY */ ? info.number : 0;
+    for (int i = 0; i < 6; i++)
+        event->argument[i] = info.op == 1 ? info.argument[i] : 0;
+    return 1;
+}
+
 static int wait_child(struct shim_loop *loop, struct shim_event *event)
 {
     int status;
@@ -281,6 +297,7 @@ static int wait_child(struct shim_loop *loop, struct shim_event *event)
     event->tid = (uint64_t)tid;
     event->value = 0;
     if (!WIFSTOPPED(status)) {
+        shim_set_mode(tid, MODE_FREE);
         event->kind = EVENT_EXIT;
         event->value = (uint64_t)(uint32_t)status;
         return 1;
@@ -298,9 +315,11 @@ static int wait_child(struct shim_loop *loop, struct shim_event *event)
         return 0;
     }
     event->kind = EVENT_STOP;
+    if (!detail)
+        return syscall_stop(event, tid);
     if (detail == STOP_EVENT)
         event->value = (uint64_t)signal;
-    else if (detail) {
+    else {
         unsigned long message = 0;
         ptrace(PTRACE_GETEVENTMSG, tid, 0, &message);
         event->value = message;

@@ -34,6 +34,7 @@ struct plan_image {
 struct exec_plan {
     uint64_t magic;
     uint64_t executable_stack;
+    uint64_t announce; /* make one call of pause(2), with the entry point as argument, instead of jumping there */
     uint64_t uid, euid, gid, egid;
     uint64_t prefix_count;  /* strings that replace argv[0]; 0: argv is as the guest gave it */
     uint64_t string_size;   /* bytes used of strings: path NUL prefix[0] NUL ... */

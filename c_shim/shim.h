@@ -30,11 +30,15 @@ struct shim_names_call {
     uint32_t flags_allowed, no_follow, effective, must_be_zero;
 };
 
+/* How a task is resumed (shim_set_mode): freely, up to its next call's entry or exit, or for one instruction. */
+enum { MODE_FREE = 0, MODE_CALLS = 1, MODE_STEP = 2 };
+
 /* shim_event.kind */
 enum {
     EVENT_NOTIFIED = 1, /* a call waits in the seccomp listener: answer with shim_reply or shim_install_reply */
     EVENT_TRACED = 2,   /* a call at a RET_TRACE stop: answer with shim_answer or shim_resume */
-    EVENT_STOP = 3,     /* a ptrace event or syscall-exit stop: detail = PTRACE_EVENT_* (0: syscall stop), value = its message */
+    EVENT_STOP = 3,     /* a ptrace event or syscall stop: detail = PTRACE_EVENT_*, value = its message; at a syscall stop detail = 0,
+                         * id = 1 entry or 2 exit, value = architecture, number and argument those of the call (entry only) */
     EVENT_SIGNAL = 4,   /* signal-delivery stop (only when report_signals is set): detail = signal */
     EVENT_EXIT = 5,     /* a tracee is gone: value = wait status */
     EVENT_STREAM = 6,   /* a registered host stream is ready: value = its tag, detail = poll events */
@@ -100,6 +104,8 @@ int shim_names_answer(struct shim_loop *loop, uint64_t id, int tid, uint64_t num
 int shim_seize(int pid);
 int shim_resume(int tid, int signal);
 int shim_resume_to_exit(int tid);
+void shim_set_mode(int tid, int mode);
+int64_t shim_ptrace(uint64_t request, int tid, uint64_t address, uint64_t data);
 int shim_listen(int tid);
 int shim_interrupt(int tid);
 int shim_answer(int tid, int64_t value);

@@ -7,8 +7,10 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/user.h>
 #include <sys/wait.h>
+#include <unistd.h>
 #include "shim.h"
 
 #define SEIZE_OPTIONS                                                                                                         \
@@ -21,7 +23,28 @@
 static int result(long value) { return value < 0 ? -errno : (int)value; }
 
 int shim_seize(int pid) { return result(ptrace(PTRACE_SEIZE, pid, 0, SEIZE_OPTIONS)); }
-int shim_resume(int tid, int signal) { return result(ptrace(PTRACE_CONT, tid, 0, signal)); }
+/* How each task is resumed, by number; only pages of it that are touched exist. */
+#define TASKS (1 << 22)
+static uint8_t modes[TASKS];
+
+void shim_set_mode(int tid, int mode)
+{
+    if (tid > 0 && tid < TASKS)
+        modes[tid] = (uint8_t)mode;
+}
+
+int shim_resume(int tid, int signal)
+{
+    static const int requests[] = {PTRACE_CONT, PTRACE_SYSCALL, PTRACE_SINGLESTEP};
+    return result(ptrace(requests[tid > 0 && tid < TASKS ? modes[tid] : 0], tid, 0, signal));
+}
+
+/* Any request with plain numbers or addresses of ours, as the kernel's own call takes them: its result, or -errno. */
+int64_t shim_ptrace(uint64_t request, int tid, uint64_t address, uint64_t data)
+{
+    long value = syscall(SYS_ptrace, request, tid, address, data);
+    return value < 0 ? -errno : value;
+}
 int shim_resume_to_exit(int tid) { return result(ptrace(PTRACE_SYSCALL, tid, 0, 0)); }
 int shim_listen(int tid) { return result(ptrace(PTRACE_LISTEN, tid, 0, 0)); }
 int shim_interrupt(int tid) { return result(ptrace(PTRACE_INTERRUPT, tid, 0, 0)); }

@@ -26,7 +26,7 @@ SCRATCH_SIZE = 0x400
 PASSAGE = 1023
 """Descriptor number through which guests receive descriptors under the ptrace engine; hidden from them, and not closable."""
 
-_HEADER = struct.Struct("<8Q")
+_HEADER = struct.Struct("<9Q")
 _IMAGE = struct.Struct("<6Q")
 _SEGMENT = struct.Struct("<5Q")
 IMAGE_SIZE = _IMAGE.size + PLAN_SEGMENTS * _SEGMENT.size
@@ -73,12 +73,14 @@ def pack_plan(
     prefix: Sequence[bytes],
     identity: tuple[int, int, int, int],
     executable_stack: bool,
+    announce: bool = False,
 ) -> bytes:
-    """struct exec_plan up to its last used byte. identity: uid, euid, gid, egid. ValueError when the strings do not fit."""
+    """struct exec_plan up to its last used byte. identity: uid, euid, gid, egid. announce: the loader calls pause instead of jumping
+    to the program, so that the supervisor can take it there. ValueError when the strings do not fit."""
     strings = b"\0".join([path, *prefix]) + b"\0"
     if len(strings) > PLAN_STRINGS:
         raise ValueError("strings too long")
-    head = _HEADER.pack(PLAN_MAGIC, executable_stack, *identity, len(prefix), len(strings))
+    head = _HEADER.pack(PLAN_MAGIC, executable_stack, announce, *identity, len(prefix), len(strings))
     return head + pack_image(program) + pack_image(interpreter) + strings
 
 

@@ -5,7 +5,7 @@ Built by runtime; handed to handlers through Thread.executive. Nothing here touc
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pylibos.abi.record import mutable_record
 
@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from pylibos.emulation.net.unix import UnixNames
     from pylibos.emulation.object_manager.manager import ObjectManager
     from pylibos.emulation.process.table import ProcessTable
+    from pylibos.emulation.process.thread import Thread
     from pylibos.monitor.host_abi import HostABI
+
+
+class Observer(Protocol):
+    """What the executive asks of the engine for threads whose every call must be seen."""
+
+    def filtered(self, thread: Thread) -> None:
+        """thread.seccomp has changed: from its next call on it decides."""
+        ...
 
 
 @mutable_record
@@ -45,5 +54,7 @@ class Executive:
     """System V objects and POSIX message queues; None until the first."""
     unix_names: UnixNames | None = None
     """Sockets bound to paths of the view; None until the first."""
+    observer: Observer | None = None
+    """Makes every call of a thread pass the executive; None without an engine."""
     internet: bool = False
     """Policy grants internet sockets: the loopback of a network name space of the guests' own. Never without private_network and root."""

@@ -62,6 +62,7 @@ class Births:
                 supervisor.clones.forked(tid, task, child)
         supervisor.tracer.new_task(child_tid)
         supervisor.tasks[child_tid] = child
+        supervisor.observed.born(child)
         if self.held.pop(child_tid, None) is not None:
             if child.stage is Stage.NEWBORN:
                 supervisor.clones.born(child_tid, child)

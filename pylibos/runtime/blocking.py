@@ -39,7 +39,6 @@ class BlockingCalls:
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
         self._tracer = supervisor.tracer
-        self._parked = 0
 
     # -- starting -------------------------------------------------------------------------------------------------
     def begin_notified(self, task: Task, call_id: int, blocking: Blocking) -> None:
@@ -137,8 +136,7 @@ class BlockingCalls:
 
     # -- inside -------------------------------------------------------------------------------------------------------
     def _count(self, change: int) -> None:
-        self._parked += change
-        self._tracer.report_signals(self._parked > 0)
+        self._supervisor.watch_signals(change)
 
     def _run(self, task: Task, blocking: Blocking) -> Answer | Wait:
         task.blocking = blocking

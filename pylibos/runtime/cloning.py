@@ -12,9 +12,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from pylibos.abi.plan import SCRATCH_ADDRESS, SCRATCH_SIZE
 from pylibos.emulation.errors import SyscallError
-from pylibos.runtime.memory import TaskMemory
+from pylibos.runtime.actions import default_actions, signal_set
 from pylibos.runtime.task import Stage
 from pylibos.tracer import tracer as events
 
@@ -24,13 +23,8 @@ if TYPE_CHECKING:
     from pylibos.runtime.task import Task
 
 NR_CLONE: Final = 56
-NR_RT_SIGACTION: Final = 13
 CLONE_PARENT: Final = 0x8000
 _ARGUMENTS: Final = (events.RDI, events.RSI, events.RDX, events.R10, events.R8)
-_DEFAULT_ACTION: Final = bytes(32)
-"""struct kernel_sigaction: handler SIG_DFL, no flags, no restorer, no mask."""
-_MASK_SIZE: Final = 8
-_SYSCALL_SIZE: Final = 2
 
 
 class CloneCalls:
@@ -88,13 +82,15 @@ class CloneCalls:
         for register in _ARGUMENTS:
             registers[register] = saved[register]
         if outcome.clear_handlers:
-            self._clear_handlers(tid, registers)
+            # clone(2) cannot ask the kernel for it: the child itself resets what it catches.
+            caught = signal_set(tid, b"SigCgt")
+            default_actions(self._supervisor, tid, registers, [number for number in range(1, 65) if caught >> (number - 1) & 1])
         self._tracer.set_registers(tid, registers)
 
     def returned(self, tid: int, task: Task) -> None:
         """clone has failed: the creator is at its exit stop."""
         self.undo(tid, task)
-        self._tracer.resume(tid)
+        self._supervisor.observed.returned(tid, task)
 
     def undo(self, tid: int, task: Task) -> None:
         """Give the creator its own arguments and number back."""
@@ -112,31 +108,3 @@ class CloneCalls:
     def abandoned(self, task: Task) -> None:
         """The task is gone."""
         self._giving.discard(task.thread.host_tid)
-
-    def _clear_handlers(self, tid: int, registers: list[int]) -> None:
-        """Have the child itself reset what it catches; clone(2) cannot ask the kernel for it."""
-        action = SCRATCH_ADDRESS + SCRATCH_SIZE - len(_DEFAULT_ACTION)
-        try:
-            TaskMemory(tid).write(action, _DEFAULT_ACTION)
-        except SyscallError:
-            self._supervisor.kill(tid)  # it has unmapped the loader's page: nothing of it may run with the creator's handlers
-            return
-        for number in _caught(tid):
-            call = list(registers)
-            call[events.RAX] = NR_RT_SIGACTION
-            call[events.ORIG_RAX] = -1
-            call[events.RDI], call[events.RSI], call[events.RDX], call[events.R10] = number, action, 0, _MASK_SIZE
-            call[events.RIP] -= _SYSCALL_SIZE
-            if not self._supervisor.remote_call(tid, call):
-                return
-
-
-def _caught(tid: int) -> list[int]:
-    """Signals for which a task has a handler."""
-    try:
-        with open(f"/proc/{tid}/status", "rb") as file:
-            line = next((line for line in file if line.startswith(b"SigCgt:")), b"SigCgt: 0")
-    except OSError:
-        return []
-    mask = int(line.split()[1], 16)
-    return [number for number in range(1, 65) if mask >> (number - 1) & 1]

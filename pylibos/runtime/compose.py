@@ -184,6 +184,7 @@ class Composition:
         every_call_is_seen = self.config.trace or self.audit.wants_everything or self.config.verbose > 0
         if self.config.engine == "notify" and not every_call_is_seen:
             self.executive.files.cache.published = PublishedNames(ShimNames(supervisor.tracer))
+        self.executive.observer = supervisor.observed
         self.executive.private_pids = walls.pids
         self.executive.private_network = walls.network
         self.executive.internet = self.config.policy.manifest.network is Network.LOOPBACK

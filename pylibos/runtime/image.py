@@ -151,20 +151,42 @@ class ImageLoader:
             plan.argument_prefix or [],
             (who.ruid, who.euid, who.rgid, who.egid),
             plan.executable_stack,
+            task.observed is not None,
         )
         task.descriptors = ()
-        task.stage = Stage.RUNNING
+        # The calls of our loader are not the program's: an observed task says when it is done, and takes no signal before.
+        task.stage = Stage.RUNNING if task.observed is None else Stage.LOADING
         task.saved = None
         self.release(outcome)
         supervisor.drop_ready(task)
         supervisor.births.orphaned(thread.process.host_pid)
-        self._unblock(tid, task)
+        if task.observed is None:
+            self._unblock(tid, task)
         try:
             TaskMemory(tid).write(PLAN_ADDRESS, packed)
         except SyscallError:
             supervisor.kill(tid)
             return
         self._tracer.resume(tid)
+
+    def loaded(self, tid: int, task: Task) -> None:
+        """The loader is done and at the RET_TRACE stop of its pause(entry point): take it there."""
+        registers = self._tracer.registers(tid)
+        if registers is None:
+            return
+        registers[events.RIP] = registers[events.RDI]
+        registers[events.ORIG_RAX] = _NO_CALL
+        for register in (events.RAX, events.RDI, events.RSI, events.RCX):
+            registers[register] = 0
+        self._tracer.set_registers(tid, registers)
+        task.stage = Stage.LOADED
+        self._tracer.resume_to_exit(tid)
+
+    def arrived(self, tid: int, task: Task) -> None:
+        """The exit stop of that pause: before the program's first instruction."""
+        task.stage = Stage.RUNNING
+        self._unblock(tid, task)
+        self._supervisor.observed.returned(tid, task)
 
     def failed(self, tid: int, task: Task) -> None:
         """execveat returned: the kernel refused (arguments too long, no memory)."""
@@ -197,7 +219,7 @@ class ImageLoader:
         task.saved = None
         task.descriptors = ()
         task.stage = Stage.RUNNING
-        self._tracer.resume(tid)
+        self._supervisor.observed.returned(tid, task)
 
     def _unblock(self, tid: int, task: Task) -> None:
         if task.mask is not None:

@@ -85,7 +85,10 @@ class RemoteCalls:
         saved[events.RAX] = value
         saved[events.ORIG_RAX] = _NO_CALL
         self._tracer.set_registers(tid, saved)
-        self._supervisor.continue_stopped(tid, signal_number)
+        if task.observed is not None:
+            self._supervisor.observed.returned(tid, task)
+        else:
+            self._supervisor.continue_stopped(tid, signal_number)
 
     def abandoned(self, task: Task) -> None:
         """The task is gone before it could make its calls."""

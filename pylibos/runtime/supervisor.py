@@ -19,6 +19,7 @@ from pylibos.runtime.births import TASKS_MAX, Births
 from pylibos.runtime.blocking import BlockingCalls
 from pylibos.runtime.cloning import CloneCalls
 from pylibos.runtime.image import ImageLoader
+from pylibos.runtime.observed import ObservedTasks
 from pylibos.runtime.remote import RemoteCalls
 from pylibos.runtime.task import NOT_READY, NotReady, Stage, Task
 from pylibos.runtime.translated import TranslatedCalls
@@ -85,12 +86,14 @@ class Supervisor:
         self.on_timer: Callable[[], None] = lambda: None
         self.on_stream: Callable[[int, int], None] = lambda _tag, _events: None
         self.on_first_process: Callable[[int, int], Task] | None = None
+        self._signal_watchers = 0
         self.births = Births(self)
         self.clones = CloneCalls(self)
         self._images = ImageLoader(self, loader)
         self._blocking = BlockingCalls(self)
         self._remote = RemoteCalls(self)
-        self._translated = TranslatedCalls(tracer, self.tasks)
+        self.observed = ObservedTasks(self)
+        self._translated = TranslatedCalls(tracer, self.tasks, self.observed.returned)
         self._handlers: dict[int, Callable[[Fields], None]] = {
             events.NOTIFIED: self._notified,
             events.TRACED: self._traced,
@@ -245,6 +248,9 @@ class Supervisor:
         if number == NR_EXECVEAT and task.stage is Stage.EXEC_ENTERING:
             self._images.entered(tid, task, fields)
             return
+        if number == NR_PAUSE and task.stage is Stage.LOADING:
+            self._images.loaded(tid, task)
+            return
         if number == NR_PAUSE and task.stage is Stage.PARK_ENTERING:
             self._blocking.asleep(tid, task)
             return
@@ -297,7 +303,11 @@ class Supervisor:
         registers[events.RAX] = value
         registers[events.ORIG_RAX] = -1
         self.tracer.set_registers(tid, registers)
-        self.tracer.resume(tid)
+        task = self.tasks.get(tid)
+        if task is None:
+            self.tracer.resume(tid)
+        else:
+            self.observed.returned(tid, task)
 
     def _install_traced(self, tid: int, outcome: Install) -> None:
         try:
@@ -331,14 +341,32 @@ class Supervisor:
             self._images.executed(tid, value)
         elif detail == events.EVENT_STOP:
             self._interrupted(tid, task, value)
-        elif detail == events.EVENT_SYSCALL and task is not None and task.stage is Stage.EXEC_RUNNING:
-            self._images.failed(tid, task)
-        elif detail == events.EVENT_SYSCALL and task is not None and task.stage is Stage.TRANSLATED:
-            self._translated.returned(tid, task)
-        elif detail == events.EVENT_SYSCALL and task is not None and task.stage is Stage.CLONING:
-            self.clones.returned(tid, task)
+        elif detail == events.EVENT_SYSCALL and task is not None:
+            self._call_stop(tid, task, fields)
         else:
             self.tracer.resume(tid)
+
+    def _call_stop(self, tid: int, task: Task, fields: Fields) -> None:
+        """The entry of a call of an observed task, or an exit somebody has asked for."""
+        stage = task.stage
+        if fields[4] == events.ENTRY:
+            self.observed.entered(tid, task, fields)
+        elif stage is Stage.EXEC_RUNNING:
+            self._images.failed(tid, task)
+        elif stage is Stage.LOADED:
+            self._images.arrived(tid, task)
+        elif stage is Stage.EXEC_STOPPING:  # any stop takes the place of the one that was asked for
+            self._images.stopped(tid, task, 0)
+        elif stage in (Stage.PARK_STOPPING, Stage.WAKING):
+            self._blocking.stopped(tid, task, 0)
+        elif stage is Stage.REMOTE_STOPPING:
+            self._remote.stopped(tid, task, 0)
+        elif stage is Stage.TRANSLATED:
+            self._translated.returned(tid, task)
+        elif stage is Stage.CLONING:
+            self.clones.returned(tid, task)
+        else:
+            self.observed.returned(tid, task)
 
     def guest_pid(self, host_tid: int) -> int:
         """The number a task has inside the sandbox."""
@@ -413,6 +441,11 @@ class Supervisor:
         result = registers[events.RAX]
         return result - (1 << 64) if result & _SIGN else result
 
+    def watch_signals(self, change: int) -> None:
+        """One more (or less) who must see signals before they are delivered."""
+        self._signal_watchers += change
+        self.tracer.report_signals(self._signal_watchers > 0)
+
     def process_of(self, tid: int) -> int:
         """Host process id of a task."""
         task = self.tasks.get(tid)
@@ -421,6 +454,8 @@ class Supervisor:
     def _signal(self, fields: Fields) -> None:
         tid, number = fields[1], fields[2]
         task = self.tasks.get(tid)
+        if task is not None:
+            self.observed.signalled(tid, task, number)
         if task is None or not self._blocking.signalled(tid, task, number):
             self.tracer.signal_pass(tid, number)
 
@@ -460,12 +495,15 @@ class Supervisor:
         task = task or leader
         if task is not None:
             self.tasks[new_tid] = task
+            if task.observed is not None and old_tid != new_tid:
+                self.observed.renamed(old_tid, new_tid)
         return task
 
     def forget(self, task: Task) -> None:
         """A task is no more: give up what it was in the middle of."""
         self._blocking.abandoned(task)
         self.clones.abandoned(task)
+        self.observed.abandoned(task)
         self._images.abandoned(task)
         self._remote.abandoned(task)
         self.drop_ready(task)

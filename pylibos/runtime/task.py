@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pylibos.emulation.object_manager.waits import PendingWait
     from pylibos.emulation.outcome import Blocking, Clone, Exec, Remote, Translated
     from pylibos.emulation.process.thread import Thread
+    from pylibos.runtime.observed import Observed
 
 
 class Stage(enum.Enum):
@@ -22,6 +23,8 @@ class Stage(enum.Enum):
     EXEC_STOPPING = "exec: asked to stop after its execve was answered"
     EXEC_ENTERING = "exec: about to call execveat on the loader"
     EXEC_RUNNING = "exec: in execveat"
+    LOADING = "exec: our loader maps the program and will say when it is done"
+    LOADED = "exec: about to execute the program's first instruction"
     PARK_STOPPING = "blocked: asked to stop so that it can be put to sleep"
     PARK_ENTERING = "blocked: about to call pause"
     PARKED = "blocked: asleep in pause, takes signals"
@@ -44,6 +47,7 @@ class Task:
         "exec",
         "mask",
         "number",
+        "observed",
         "pending",
         "ready",
         "ready_call",
@@ -65,6 +69,8 @@ class Task:
         self.exec: Exec | None = None
         self.slot = 0
         """Which slot for an address of ours the call reads, while it is TRANSLATED."""
+        self.observed: Observed | None = None
+        """Set when every call of the task is seen."""
         self.translated: Translated | None = None
         self.clone: Clone | None = None
         """What is being carried out while CLONING, or what has made this task while NEWBORN."""

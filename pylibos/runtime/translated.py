@@ -18,7 +18,7 @@ from pylibos.runtime.task import Stage
 from pylibos.tracer import tracer as events
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pylibos.emulation.outcome import Translated
     from pylibos.runtime.task import Task
@@ -35,9 +35,11 @@ EFAULT: Final = 14
 class TranslatedCalls:
     """Carries out Translated outcomes of traced calls."""
 
-    def __init__(self, tracer: Tracer, tasks: Mapping[int, Task]) -> None:
+    def __init__(self, tracer: Tracer, tasks: Mapping[int, Task], returned: Callable[[int, Task], None]) -> None:
+        """returned: what follows at the call's exit stop."""
         self._tracer = tracer
         self._tasks = tasks
+        self._returned = returned
 
     def begin(self, tid: int, task: Task, outcome: Translated) -> None:
         """The task is at the RET_TRACE stop of the call."""
@@ -82,7 +84,7 @@ class TranslatedCalls:
             self._tracer.set_registers(tid, registers)
         if outcome.done is not None:
             outcome.done(result - (1 << 64) if result & _SIGN else result)
-        self._tracer.resume(tid)
+        self._returned(tid, task)
 
     def _free_slot(self, task: Task) -> int:
         taken = {

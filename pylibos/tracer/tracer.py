@@ -30,6 +30,14 @@ EVENT_VFORK: Final = 2
 EVENT_CLONE: Final = 3
 EVENT_EXEC: Final = 4
 EVENT_STOP: Final = 128
+ENTRY: Final = 1
+"""The id field of a stop at a call: its entry; an exit otherwise."""
+
+MODE_FREE: Final = 0
+MODE_CALLS: Final = 1
+MODE_STEP: Final = 2
+"""How a task is resumed: freely, up to the next entry or exit of a call, or for one instruction."""
+PTRACE_SETSIGINFO: Final = 0x4203
 
 RAX: Final = 10
 RCX: Final = 11
@@ -161,6 +169,15 @@ class Tracer:
     def resume_to_exit(self, tid: int) -> None:
         """Continue until the call has returned (EVENT_SYSCALL) unless another event comes first."""
         lib.shim_resume_to_exit(tid)
+
+    def set_mode(self, tid: int, mode: int) -> None:
+        """From the task's next resumption on; MODE_*."""
+        lib.shim_set_mode(tid, mode)
+
+    def set_signal_information(self, tid: int, information: bytes) -> None:
+        """Replace the siginfo (128 bytes) of the signal at whose delivery the task is stopped."""
+        buffer = ffi.from_buffer(information)
+        lib.shim_ptrace(PTRACE_SETSIGINFO, tid, 0, int(ffi.cast("uintptr_t", buffer)))
 
     def listen(self, tid: int) -> None:
         """Leave a task in its group stop."""

@@ -143,7 +143,10 @@ def status(reader: Thread, process: Process, thread: Thread | None) -> bytes:
         (b"CapAmb", who.ambient),
     )  # fmt: skip
     lines.extend(b"%b:\t%016x" % each for each in capabilities)
-    lines.append(b"NoNewPrivs:\t%d\nSeccomp:\t0\nSeccomp_filters:\t0" % who.no_new_privs)
+    task = process.threads.get(process.pid) if thread is None else thread
+    seccomp = None if task is None else task.seccomp
+    mode, filters = (0, 0) if seccomp is None else (seccomp.mode, seccomp.count)
+    lines.append(b"NoNewPrivs:\t%d\nSeccomp:\t%d\nSeccomp_filters:\t%d" % (who.no_new_privs, mode, filters))
     lines.append(b"Speculation_Store_Bypass:\tthread vulnerable\nSpeculationIndirectBranch:\tconditional enabled")
     lines.append(_processors_allowed(process))
     lines.append(b"Mems_allowed:\t1\nMems_allowed_list:\t0")

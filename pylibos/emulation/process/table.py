@@ -163,6 +163,7 @@ class ProcessTable:
         if flags & CLONE_THREAD:
             thread = self._enter_thread(owner, guest_child_tid, host_child_tid)
             thread.comm = parent.comm
+            thread.seccomp = parent.seccomp
             return thread
         executive = parent.executive
         ancestor = owner.parent if flags & CLONE_PARENT and owner.parent is not None else owner
@@ -181,7 +182,9 @@ class ProcessTable:
         if self.jobs is not None:
             self.jobs.forked(owner, child)
         self._enter_process(child)
-        return self._enter_thread(child, guest_child_tid, host_child_tid)
+        thread = self._enter_thread(child, guest_child_tid, host_child_tid)
+        thread.seccomp = parent.seccomp
+        return thread
 
     def exec_committed(self, thread: Thread, plan: ExecPlan) -> None:
         """The exec event: the old program is gone. The other threads vanish and ``thread`` is the leader, under the process's

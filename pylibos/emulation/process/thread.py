@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pylibos.emulation.guest import GuestMemory
     from pylibos.emulation.process.process import Process
     from pylibos.emulation.security.credentials import Credentials
+    from pylibos.emulation.security.seccomp import Seccomp
 
 
 class Thread:
@@ -29,6 +30,7 @@ class Thread:
         "prefetched_path",
         "process",
         "robust_list",
+        "seccomp",
         "tid",
     )
 
@@ -42,6 +44,8 @@ class Thread:
         self.comm = process.comm
         self.robust_list = (0, 0)
         self.clear_child_tid = 0
+        self.seccomp: Seccomp | None = None
+        """The filters of the guest's own that its calls are subject to."""
         self.prefetched_path: bytes | None = None
         """A path the engine has already copied in with the notification, for the argument equal to prefetched_address; used once."""
         self.prefetched_address = 0

@@ -258,7 +258,6 @@ _REFUSED: Final[tuple[Refusals, ...]] = (
             "landlock_restrict_self",
         ),
     ),
-    (Errno.ENOSYS, "a filter of the guest's own would run before ours and hide calls from it", ("seccomp",)),
     (Errno.EPERM, "the guest's threads have a tracer already", ("ptrace",)),
 )
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from pylibos.abi import bpf
 from pylibos.abi import process as c
 from pylibos.abi.errno import Errno
 from pylibos.emulation.errors import SyscallError
@@ -19,6 +20,7 @@ from pylibos.emulation.outcome import FORWARD, Forward
 from pylibos.emulation.process.table import COMM_SIZE
 from pylibos.emulation.security.capabilities import LAST_CAPABILITY, SecureBits
 from pylibos.emulation.syscalls.params import Int, ULong
+from pylibos.emulation.syscalls.sys_seccomp import set_filter, set_strict
 from pylibos.emulation.syscalls.table import Route, Support, fallback, syscall
 
 if TYPE_CHECKING:
@@ -149,8 +151,17 @@ def _get_subreaper(thread: Thread, arguments: Arguments) -> None:
     _put_int(thread, arguments[0], int(thread.process.child_subreaper))
 
 
-def _get_seccomp(_: Thread, __: Arguments) -> int:
-    return 0
+def _get_seccomp(thread: Thread, _: Arguments) -> int:
+    return 0 if thread.seccomp is None else thread.seccomp.mode
+
+
+def _set_seccomp(thread: Thread, arguments: Arguments) -> int | None:
+    if arguments[0] == bpf.MODE_STRICT:
+        set_strict(thread)
+        return None
+    if arguments[0] == bpf.MODE_FILTER:
+        return set_filter(thread, 0, arguments[1])
+    raise SyscallError(Errno.EINVAL)
 
 
 def _refuse_permission(_: Thread, __: Arguments) -> None:
@@ -192,6 +203,7 @@ _OPTIONS: Final[dict[int, Option]] = {
     c.PR_SET_NAME: _set_name,
     c.PR_GET_NAME: _get_name,
     c.PR_GET_SECCOMP: _get_seccomp,
+    c.PR_SET_SECCOMP: _set_seccomp,
     c.PR_CAPBSET_READ: _read_bounding,
     c.PR_CAPBSET_DROP: _drop_bounding,
     c.PR_GET_TSC: _get_tsc,
@@ -226,7 +238,7 @@ _OPTIONS: Final[dict[int, Option]] = {
     number=157,
     route=Route.NOTIFY,
     support=Support.PARTIAL,
-    note="no seccomp filters, PR_SET_MM, PR_SET_VMA, PR_TSC_SIGSEGV, user dispatch, core scheduling, PR_GET_AUXV",
+    note="no PR_SET_MM, PR_SET_VMA, PR_TSC_SIGSEGV, user dispatch, core scheduling, PR_GET_AUXV",
 )
 def sys_prctl(thread: Thread, option: Int, arg2: ULong, arg3: ULong, arg4: ULong, arg5: ULong) -> int | Forward | None:
     """prctl(2). Compare Linux kernel/sys.c.

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pylibos.emulation.outcome import Clone
-from pylibos.runtime import births, cloning
+from pylibos.runtime import actions, births, cloning
 from pylibos.runtime.births import CREATOR_UNKNOWN
 from pylibos.runtime.task import Stage
 from pylibos.tracer import tracer as events
@@ -38,7 +38,7 @@ def bench() -> Bench:
     for value, register in enumerate(ARGUMENTS, 0x100):
         own[register] = value
     own[events.ORIG_RAX] = CLONE3
-    child = SimpleNamespace(host_tid=CHILD, tid=77, process=SimpleNamespace(host_pid=CHILD), memory=None)
+    child = SimpleNamespace(host_tid=CHILD, tid=77, process=SimpleNamespace(host_pid=CHILD), memory=None, seccomp=None)
     processes: Any = made.supervisor.executive.processes
     processes.fork = lambda _thread, _tid, _pid, _flags: child
     vars(made.supervisor)["guest_pid"] = lambda _tid: 77
@@ -103,8 +103,8 @@ def test_the_parent_learns_the_number_beside_a_pidfd(bench: Bench) -> None:
 
 def test_handlers_are_cleared_by_the_child_itself(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[int, int]] = []
-    monkeypatch.setattr(cloning, "TaskMemory", lambda _tid: Memory())
-    monkeypatch.setattr(cloning, "_caught", lambda _tid: [10, 12])
+    monkeypatch.setattr(actions, "TaskMemory", lambda _tid: Memory())
+    monkeypatch.setattr(cloning, "signal_set", lambda _tid, _name: 1 << 9 | 1 << 11)
 
     def remote_call(_tid: int, call: list[int]) -> bool:
         calls.append((call[events.RAX], call[events.RDI]))
