@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.conformance.cpython_suite import (
     MODULES,
+    PYTHON,
     Judgement,
     ModuleRun,
     Suite,
@@ -36,6 +37,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("modules", nargs="*", metavar="MODULE", help="test_os ... (default: the whole list)")
     parser.add_argument("-k", dest="only", action="append", metavar="ID", help="only this test (full id); may be repeated, with one module")
     parser.add_argument("--engine", choices=("notify", "ptrace"), default="notify")
+    parser.add_argument("--python", type=Path, default=Path(PYTHON), help="another interpreter that has its tests (default: Debian's)")
     parser.add_argument("--root", action="store_true", help="run the tests as root (default: as nobody when run by root)")
     parser.add_argument("--use", default="", help="regrtest resources, by commas: cpu,largefile,walltime,...")
     parser.add_argument("--test-seconds", type=float, default=180.0, help="a test that says nothing for so long hangs")
@@ -74,7 +76,7 @@ def main() -> int:
 
         return stress_ng.main(sys.argv[2:])
     options = arguments()
-    if (missing := available()) is not None:
+    if (missing := available(options.python)) is not None:
         print(missing, file=sys.stderr)
         return 125
     become_subreaper()
@@ -87,7 +89,8 @@ def main() -> int:
     kind = "root" if user == 0 else "user"
     try:
         resources = [word for word in options.use.split(",") if word]
-        suite = Suite(scratch, test_seconds=options.test_seconds, module_seconds=options.module_seconds, resources=resources)
+        seconds = {"test_seconds": options.test_seconds, "module_seconds": options.module_seconds}
+        suite = Suite(scratch, resources=resources, python=options.python.resolve(), **seconds)
         if options.results:
             options.results.mkdir(parents=True, exist_ok=True)
         print("| module | native passed | inside passed | gaps | native | inside |\n|---|---:|---:|---:|---:|---:|", flush=True)

@@ -12,8 +12,8 @@ Sources: Lib/test/libregrtest/{setup,runtest,main}.py, whose preparations it mak
 
 from __future__ import annotations
 
-import argparse
 import importlib
+import importlib.util
 import json
 import os
 import sys
@@ -94,12 +94,25 @@ def chosen(suite: unittest.TestSuite, only: set[str] | None, skip: set[str]) -> 
     return kept
 
 
+class Defaults:
+    """regrtest's options as nobody has set them: which there are differs from version to version."""
+
+    def __init__(self, resources: list[str]) -> None:
+        self.use_resources = resources
+        self.verbose = 0
+        self.match_tests: tuple[str, ...] = ()
+
+    def __getattr__(self, _name: str) -> None:
+        return None
+
+
 def prepare(resources: list[str]) -> Any:
     """What regrtest does before a module."""
     support: Any = importlib.import_module("test.support")
     setup: Any = importlib.import_module("test.libregrtest.setup")
-    names = ("testdir", "memlimit", "threshold", "timeout", "xmlpath")
-    setup.setup_tests(argparse.Namespace(huntrleaks=False, verbose=0, use_resources=resources, **dict.fromkeys(names)))
+    if hasattr(setup, "setup_process"):
+        setup.setup_process()
+    setup.setup_tests(Defaults(resources))
     support.verbose = False
     return support
 
@@ -120,6 +133,10 @@ def main() -> None:
     with open(CHANNEL, "w", encoding="utf-8", closefd=False) as channel, tempfile.TemporaryDirectory(prefix=here) as work:
         os.chdir(work)
         reporter = Reporter(channel)
+        if importlib.util.find_spec(f"test.{name}") is None:
+            reporter.say(end=f"test.{name}", outcome="skip", why="not part of this testsuite", seconds=0.0)
+            reporter.say(done=True)
+            return
         try:
             suite = unittest.defaultTestLoader.loadTestsFromModule(importlib.import_module(f"test.{name}"))
         except unittest.SkipTest as skipped:

@@ -93,8 +93,16 @@ class Runner(Protocol):
 class Suite:
     """Runs modules below `base`, a directory every user can search."""
 
-    def __init__(self, base: Path, *, test_seconds: float = 180.0, module_seconds: float = 1200.0, resources: Sequence[str] = ()) -> None:
-        self._base = base
+    def __init__(
+        self,
+        base: Path,
+        *,
+        test_seconds: float = 180.0,
+        module_seconds: float = 1200.0,
+        resources: Sequence[str] = (),
+        python: Path = Path(PYTHON),
+    ) -> None:
+        self._base, self._python = base, python
         self._test_seconds, self._module_seconds = test_seconds, module_seconds
         self._resources = list(resources)
         self._shown = base / "shown"
@@ -123,10 +131,11 @@ class Suite:
                 os.chown(directory, user, user)
         environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(home), "TMPDIR": str(home / "tmp"), "LANG": "C.UTF-8"}
         environment["PYTHONDONTWRITEBYTECODE"] = "1"
-        argv = [PYTHON, str(self._driver), module]
+        argv = [str(self._python), str(self._driver), module]
         if place == NATIVE:
             return as_user(user, argv), environment
-        flags = ["--net", "loopback", "--ro", str(self._shown), "-v", f"{home}:{home}:cow", "-C", str(home)]
+        shown = [] if self._python.is_relative_to("/usr") else ["--ro", str(self._python.parent.parent)]
+        flags = [*shown, "--net", "loopback", "--ro", str(self._shown), "-v", f"{home}:{home}:cow", "-C", str(home)]
         return as_user(user, pylibos_argv(place, argv, flags, environment)), outer_environment()
 
     def _once(
@@ -285,12 +294,12 @@ def default_user() -> int:
     return NOBODY if os.getuid() == 0 else os.getuid()
 
 
-def available() -> str | None:
+def available(python: Path = Path(PYTHON)) -> str | None:
     """Why the suite cannot be run here; None when it can."""
-    missing = f"{PYTHON} with its tests is not here (apt-get install libpython3.11-testsuite)"
-    if not Path(PYTHON).exists():
+    missing = f"{python} with its tests is not here (apt-get install libpython3.11-testsuite)"
+    if not python.exists():
         return missing
-    probe = subprocess.run([PYTHON, "-c", "import test.test_os"], capture_output=True, check=False)
+    probe = subprocess.run([python, "-c", "import test.test_os"], capture_output=True, check=False)
     return missing if probe.returncode else None
 
 

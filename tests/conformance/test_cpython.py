@@ -56,6 +56,8 @@ def test_what_passes_natively_passes_inside(comparer: Comparer, suite: Suite, mo
     uid = 0 if user == "root" else default_user()
     comparer.prepare(uid if os.getuid() == 0 else None)
     verdict = judge(suite, module, "notify", uid, load_gaps())
+    if {outcome.outcome for outcome in verdict.native.outcomes.values()} == {"skip"}:
+        pytest.skip("; ".join({outcome.why for outcome in verdict.native.outcomes.values()}))
     assert verdict.native.passed(), "nothing passes natively: an oracle that says nothing"
     assert not verdict.unexpected, "\n".join(describe(verdict))
     assert not verdict.closed, f"known gaps that pass, remove them: {verdict.closed}"
