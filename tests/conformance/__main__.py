@@ -38,6 +38,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("-k", dest="only", action="append", metavar="ID", help="only this test (full id); may be repeated, with one module")
     parser.add_argument("--engine", choices=("notify", "ptrace"), default="notify")
     parser.add_argument("--python", type=Path, default=Path(PYTHON), help="another interpreter that has its tests (default: Debian's)")
+    parser.add_argument("--bare", action="store_true", help="run PyLibOS where it can make no name space, as in many containers")
     parser.add_argument("--root", action="store_true", help="run the tests as root (default: as nobody when run by root)")
     parser.add_argument("--use", default="", help="regrtest resources, by commas: cpu,largefile,walltime,...")
     parser.add_argument("--test-seconds", type=float, default=180.0, help="a test that says nothing for so long hangs")
@@ -86,17 +87,17 @@ def main() -> int:
     run(as_user(user, [str(ROOT / "scripts" / "pylibos"), "doctor"]), cwd=ROOT, env=outer_environment(), timeout=300)
     scratch = scratch_directory("pylibos-conformance-")
     red, passed, gaps, known = 0, 0, 0, load_gaps()
-    kind = "root" if user == 0 else "user"
+    kind = ("root" if user == 0 else "user") + ("-bare" if options.bare else "")
     try:
         resources = [word for word in options.use.split(",") if word]
         seconds = {"test_seconds": options.test_seconds, "module_seconds": options.module_seconds}
-        suite = Suite(scratch, resources=resources, python=options.python.resolve(), **seconds)
+        suite = Suite(scratch, resources=resources, name_spaces=not options.bare, python=options.python.resolve(), **seconds)
         if options.results:
             options.results.mkdir(parents=True, exist_ok=True)
         print("| module | native passed | inside passed | gaps | native | inside |\n|---|---:|---:|---:|---:|---:|", flush=True)
         for module in options.modules or MODULES:
             keep = None if options.results is None or options.only else options.results / f"{module}-{kind}"
-            kept = keep and Path(f"{keep}-native.json")
+            kept = keep and Path(f"{str(keep).removesuffix('-bare')}-native.json")
             log = keep and Path(f"{keep}-{options.engine}.log")
             verdict = judge(suite, module, options.engine, user, known, only=options.only, native=load_native(kept), log=log)
             if keep and kept:

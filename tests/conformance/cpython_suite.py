@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from tests.harness.comparison import NATIVE, NOBODY, as_user, outer_environment, pylibos_argv
+from tests.harness.comparison import NATIVE, NOBODY, WITHOUT_NAME_SPACES, as_user, outer_environment, pylibos_argv
 from tests.harness.processes import started
 
 PYTHON = "/usr/bin/python3.11"
@@ -101,8 +101,10 @@ class Suite:
         module_seconds: float = 1200.0,
         resources: Sequence[str] = (),
         python: Path = Path(PYTHON),
+        name_spaces: bool = True,
     ) -> None:
-        self._base, self._python = base, python
+        """name_spaces: False runs PyLibOS where it can make none, as in many containers; its guests then have no network."""
+        self._base, self._python, self._name_spaces = base, python, name_spaces
         self._test_seconds, self._module_seconds = test_seconds, module_seconds
         self._resources = list(resources)
         self._shown = base / "shown"
@@ -135,8 +137,10 @@ class Suite:
         if place == NATIVE:
             return as_user(user, argv), environment
         shown = [] if self._python.is_relative_to("/usr") else ["--ro", str(self._python.parent.parent)]
-        flags = [*shown, "--net", "loopback", "--ro", str(self._shown), "-v", f"{home}:{home}:cow", "-C", str(home)]
-        return as_user(user, pylibos_argv(place, argv, flags, environment)), outer_environment()
+        network = "loopback" if self._name_spaces else "none"
+        before = [] if self._name_spaces else [sys.executable, "-c", WITHOUT_NAME_SPACES]
+        flags = [*shown, "--net", network, "--ro", str(self._shown), "-v", f"{home}:{home}:cow", "-C", str(home)]
+        return as_user(user, [*before, *pylibos_argv(place, argv, flags, environment)]), outer_environment()
 
     def _once(
         self, module: str, place: str, user: int, only: list[str] | None, result: ModuleRun, seconds: float, log: Path | None

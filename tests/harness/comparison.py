@@ -97,6 +97,21 @@ def as_user(user: int | None, argv: Sequence[str]) -> list[str]:
     return ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--pdeathsig=KILL", "--", *argv]
 
 
+WITHOUT_NAME_SPACES = """
+import os, sys
+import pyseccomp as s
+NAME_SPACES = (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000)
+filter = s.SyscallFilter(s.ALLOW)
+for call in ("clone", "unshare"):
+    for flag in NAME_SPACES:
+        filter.add_rule(s.ERRNO(1), call, s.Arg(0, s.MASKED_EQ, flag, flag))
+filter.add_rule(s.ERRNO(38), "clone3")
+filter.load()
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""A Python program that runs its arguments where no name space can be made."""
+
+
 def pylibos_argv(engine: str, argv: Sequence[str], flags: Sequence[str] = (), env: Mapping[str, str] | None = None) -> list[str]:
     """The argument list that runs `argv` under PyLibOS with exactly the environment `env`."""
     settings = [word for key, value in (env or {}).items() for word in ("-e", f"{key}={value}")]

@@ -11,23 +11,11 @@ import sys
 
 import pytest
 
-from tests.harness.comparison import NOBODY, PYLIBOS, ROOT, Case, as_user, outer_environment
+from tests.harness.comparison import NOBODY, PYLIBOS, ROOT, WITHOUT_NAME_SPACES, Case, as_user, outer_environment
 from tests.harness.plugin import GUESTS, Comparer
 from tests.harness.processes import Completed, run
 from tests.harness.programs import python
 
-WITHOUT_NAME_SPACES = """
-import os, sys
-import pyseccomp as s
-NAME_SPACES = (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000)
-filter = s.SyscallFilter(s.ALLOW)
-for call in ("clone", "unshare"):
-    for flag in NAME_SPACES:
-        filter.add_rule(s.ERRNO(1), call, s.Arg(0, s.MASKED_EQ, flag, flag))
-filter.add_rule(s.ERRNO(38), "clone3")
-filter.load()
-os.execv(sys.argv[1], sys.argv[1:])
-"""
 TIMEOUT = 60.0
 
 TALK = """
