@@ -1,9 +1,9 @@
 """Runs one module of CPython's own test suite and reports every test as it ends. Runs natively and inside: standard library only.
 
-What it is: the half of the conformance run that is the program under test. `python3 cpython_driver.py MODULE`, with a JSON object on
-    standard input: {"only": [test ids] or null, "skip": [test ids], "resources": [regrtest's]}. One JSON object a line goes to what was
+What it is: the half of the conformance run that is the program under test. `python3 cpython_driver.py MODULE ORDERS`; ORDERS is a file with
+    a JSON object: {"only": [test ids] or null, "skip": [test ids], "resources": [regrtest's]}. One JSON object a line goes to what was
     standard output: {"start": id}, {"end": id, "outcome": ..., "why": ..., "seconds": ...} and, last, {"done": true}. Everything else
-    that is printed goes to standard error.
+    that is printed goes to standard error. The terminal it has is its controlling one, not a standard stream.
 What it must not know: PyLibOS.
 Invariants: only this process reports (a forked child that falls out of its test does not); a test is reported as started before it runs, so
     that one that hangs or takes the interpreter down is known by name.
@@ -119,13 +119,14 @@ def prepare(resources: list[str]) -> Any:
 
 def main() -> None:
     """Run the module named on the command line."""
-    orders = json.load(sys.stdin)
+    name, orders_path = sys.argv[1:]
+    with open(orders_path, encoding="utf-8") as file:
+        orders = json.load(file)
     os.dup2(1, CHANNEL, inheritable=False)
     os.dup2(2, 1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    name = sys.argv[1]
     sys.argv = [sys.argv[0]]
     sys.path.pop(0)
     support = prepare(orders["resources"])

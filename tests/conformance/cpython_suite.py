@@ -43,6 +43,16 @@ MODULES = (
     "test_openpty", "test_ioctl", "test_getpass", "test_grp", "test_pwd", "test_uuid",
 )
 # fmt: on
+RESOURCES = {"test_socketserver": ("network",)}
+"""regrtest's resources that a module wants though it asks nothing of the world."""
+NEVER = ("test.test_time.TimeTestCase.test_monotonic_settime",)
+"""Not run: natively, as root, they change the machine (this one its clock)."""
+WITH_TERMINAL = (
+    sys.executable,
+    "-c",
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])",
+)
+"""Makes standard input the controlling terminal of what follows, which leads a session."""
 RESTARTS = 12
 """How often a module is started again after a test that ended its interpreter."""
 
@@ -111,6 +121,7 @@ class Suite:
         self._shown.mkdir(mode=0o755, exist_ok=True)
         self._driver = Path(shutil.copy(DRIVER, self._shown / DRIVER.name))
         self._driver.chmod(0o644)
+        self._orders = self._shown / "orders.json"
 
     def run(self, module: str, place: str, user: int, *, only: Iterable[str] | None = None, log: Path | None = None) -> ModuleRun:
         """All tests of `module` (or `only` these) at `place`: natively, or under an engine."""
@@ -133,27 +144,31 @@ class Suite:
                 os.chown(directory, user, user)
         environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(home), "TMPDIR": str(home / "tmp"), "LANG": "C.UTF-8"}
         environment["PYTHONDONTWRITEBYTECODE"] = "1"
-        argv = [str(self._python), str(self._driver), module]
+        argv = [str(self._python), str(self._driver), module, str(self._orders)]
         if place == NATIVE:
-            return as_user(user, argv), environment
+            return [*WITH_TERMINAL, *as_user(user, argv)], environment
         shown = [] if self._python.is_relative_to("/usr") else ["--ro", str(self._python.parent.parent)]
         network = "loopback" if self._name_spaces else "none"
         before = [] if self._name_spaces else [sys.executable, "-c", WITHOUT_NAME_SPACES]
         flags = [*shown, "--net", network, "--ro", str(self._shown), "-v", f"{home}:{home}:cow", "-C", str(home)]
-        return as_user(user, [*before, *pylibos_argv(place, argv, flags, environment)]), outer_environment()
+        command = as_user(user, [*before, *pylibos_argv(place, argv, flags, environment)])
+        return [*WITH_TERMINAL, *command], outer_environment()
 
     def _once(
         self, module: str, place: str, user: int, only: list[str] | None, result: ModuleRun, seconds: float, log: Path | None
     ) -> bool:
         """One start of the driver. True when the module is through; False when a test ended it and the rest remains."""
         command, environment = self._command(module, place, user)
-        orders = {"only": only, "skip": sorted(result.outcomes), "resources": self._resources}
-        orders_path = self._base / "orders.json"
-        orders_path.write_text(json.dumps(orders))
-        with (log or Path(os.devnull)).open("ab") as noise, orders_path.open("rb") as source:
+        skip = sorted({*result.outcomes, *NEVER})
+        orders = {"only": only, "skip": skip, "resources": [*self._resources, *RESOURCES.get(module, ())]}
+        self._orders.write_text(json.dumps(orders))
+        self._orders.chmod(0o644)
+        terminal, line = os.openpty()
+        with (log or Path(os.devnull)).open("ab") as noise, open(terminal, "rb", buffering=0), open(line, "rb", buffering=0) as source:
+            os.fchown(line, user, -1)
             pipes = {"stdin": source, "stdout": subprocess.PIPE, "stderr": noise}
             with started(command, cwd=self._base / "home", env=environment, **pipes) as process:
-                running, end = self._follow(process, result, seconds)
+                running, end = self._follow(process, terminal, result, seconds)
                 if end not in {"done", "hang"}:
                     end = f"status {process.wait()}"
         if end == "done":
@@ -162,15 +177,26 @@ class Suite:
         result.note(running or f"test.{module} (between tests)", outcome)
         return running is None
 
-    def _follow(self, process: subprocess.Popen[bytes], result: ModuleRun, seconds: float) -> tuple[str | None, str]:
+    def _follow(
+        self, process: subprocess.Popen[bytes], terminal: int, result: ModuleRun, seconds: float
+    ) -> tuple[str | None, str]:
         """Read reports to the end. Returns the test that was running, and `done`, `hang` or `gone`."""
         assert process.stdout is not None
-        deadline, running, pending = time.monotonic() + seconds, None, b""
+        end, running, pending = time.monotonic() + seconds, None, b""
+        deadline = time.monotonic() + self._test_seconds
         with selectors.DefaultSelector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
+            reports = selector.register(process.stdout, selectors.EVENT_READ)
+            selector.register(terminal, selectors.EVENT_READ)
             while True:
-                if not selector.select(max(0.0, min(self._test_seconds, deadline - time.monotonic()))):
-                    return running, "hang"
+                deadline = min(deadline, end)
+                ready = [key for key, _events in selector.select(max(0.0, deadline - time.monotonic()))]
+                if any(key is not reports for key in ready):
+                    os.read(terminal, 1 << 16)  # what is written to the terminal is nobody's business, but must go somewhere
+                if reports not in ready:
+                    if time.monotonic() >= deadline:
+                        return running, "hang"
+                    continue
+                deadline = time.monotonic() + self._test_seconds
                 block = os.read(process.stdout.fileno(), 1 << 16)
                 *lines, pending = (pending + block).split(b"\n")
                 for line in lines:
