@@ -32,6 +32,8 @@ class FakeGuest:
     descriptors: dict[int, tuple[Opened, bool]] = field(default_factory=dict)
     command_line: bytes = b"guest\0"
     environment: bytes = b""
+    network: dict[str, bytes] = field(default_factory=dict)
+    """Texts of process_text below net/."""
     limits: dict[int, tuple[int, int]] = field(default_factory=dict)
     affinity: int = 1
     nice: int = 0
@@ -157,9 +159,12 @@ class FakeGuests:
             guest.limits[resource] = limits
         return old
 
-    def process_command_line(self, host_pid: int, environment: bool = False) -> bytes:
+    def process_text(self, host_pid: int, name: str) -> bytes:
         guest = self._guest(host_pid)
-        return guest.environment if environment else guest.command_line
+        texts = {"cmdline": guest.command_line, "environ": guest.environment, **guest.network}
+        if name not in texts:
+            raise fail(Errno.ENOENT)
+        return texts[name]
 
     def thread_affinity(self, host_tid: int, mask: bytes | None) -> bytes:
         guest = self._guest(host_tid)

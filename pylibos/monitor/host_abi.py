@@ -341,8 +341,9 @@ class HostABI(Protocol):
         """prlimit(2): the old (soft, hard) of a guest process; sets new ones when given. -1 is infinity."""
         ...
 
-    def process_command_line(self, host_pid: int, environment: bool = False) -> bytes:
-        """NUL-separated arguments (or environment) as they stand in guest memory now."""
+    def process_text(self, host_pid: int, name: str) -> bytes:
+        """What the host's /proc/PID/NAME says now, for closed names: 'cmdline' and 'environ' (NUL-separated, from guest memory), and tables
+        of the guest's network name space ('net/tcp', 'net/unix', ...). ENOENT for any other name."""
         ...
 
     def thread_affinity(self, host_tid: int, mask: bytes | None) -> bytes:

@@ -20,6 +20,7 @@ from pylibos.monitor.errors import host_call
 from pylibos.monitor.host_abi import DescriptorIdentity, HostError, HostStream, ProcessUsage, StreamAttributes
 from pylibos.monitor.native import Native
 
+ENOENT: Final = 2
 ESRCH: Final = 3
 EBADF: Final = 9
 EFAULT: Final = 14
@@ -42,6 +43,13 @@ _ACCOUNTS: Final = (
     "rchar", "wchar", "syscr", "syscw", "read_bytes", "write_bytes", "cancelled_write_bytes",
 )  # fmt: skip
 """Lines of status and io that are told."""
+
+_TABLES: Final = (
+    "dev", "tcp", "tcp6", "udp", "udp6", "udplite", "udplite6", "raw", "raw6", "icmp", "icmp6", "unix", "route", "ipv6_route", "if_inet6",
+    "arp", "igmp", "igmp6", "sockstat", "sockstat6", "snmp", "snmp6", "netstat", "fib_trie",
+)  # fmt: skip
+_TEXTS: Final = frozenset(("cmdline", "environ", *(f"net/{name}" for name in _TABLES)))
+"""What process_text tells."""
 
 Installer = Callable[[int, int, bool], int]
 """(host tid, supervisor descriptor, close on exec) -> descriptor number in the guest; raises HostError."""
@@ -213,8 +221,10 @@ class LinuxGuests:
         return prlimit(pid, resource, (soft, hard))
 
     @host_call
-    def process_command_line(self, host_pid: int, environment: bool = False) -> bytes:
-        return _read_proc(b"/proc/%d/%s" % (_process(host_pid), b"environ" if environment else b"cmdline"))
+    def process_text(self, host_pid: int, name: str) -> bytes:
+        if name not in _TEXTS:
+            raise HostError(ENOENT)
+        return _read_proc(b"/proc/%d/%b" % (_process(host_pid), name.encode()))
 
     @host_call
     def thread_affinity(self, host_tid: int, mask: bytes | None) -> bytes:

@@ -77,6 +77,31 @@ def test_the_machine_has_one_size(comparer: Comparer, engine: str, what: str) ->
     comparer.check(f"machine/{what}", bash(SAME_MACHINE[what]), engine)
 
 
+LISTENERS = """
+import socket, time
+server, datagrams, path, name = socket.create_server(("127.0.0.1", 8080)), *(socket.socket(*kind) for kind in ((2, 2), (1, 1), (1, 1)))
+datagrams.bind(("127.0.0.1", 5353)), path.bind("/tmp/sock"), path.listen(), name.bind("\\0abstract"), name.listen()
+print(flush=True)
+time.sleep(30)
+"""
+
+
+@pytest.mark.guest
+@pytest.mark.skipif(shutil.which("ss") is None or shutil.which("lsof") is None, reason="needs iproute2 and lsof")
+def test_sockets_are_listed(comparer: Comparer, inside: str) -> None:
+    """ss and lsof find the sandbox's sockets, and whose they are; nothing of the host's."""
+    script = (
+        f"coproc python3 -c '{LISTENERS}'; read -u ${{COPROC[0]}}; ss -Htlnp 2>/dev/null | tr -s ' '; ss -Hulnp 2>/dev/null | tr -s ' '; "
+        "ss -Hxl 2>/dev/null | awk '{ print $5 }' | sort; lsof -nP -i | awk 'NR > 1 { print $1, $8, $9 }'; kill $COPROC_PID"
+    )
+    outcome = comparer.inside(bash(script, flags=("--net", "loopback")), inside)
+    lines = [re.sub(r"pid=\d+", "pid=N", line).strip() for line in outcome.stdout.decode().splitlines()]
+    assert lines == [
+        'LISTEN 0 0 127.0.0.1:8080 0.0.0.0:* users:(("python3",pid=N,fd=3))', 'UNCONN 0 0 127.0.0.1:5353 0.0.0.0:* users:(("python3",pid=N,fd=4))',
+        "/tmp/sock", "@abstract", "python3 TCP 127.0.0.1:8080", "python3 UDP 127.0.0.1:5353",
+    ], outcome.completed.describe()  # fmt: skip
+
+
 @pytest.mark.guest
 def test_a_limit_is_what_programs_find(comparer: Comparer, inside: str) -> None:
     script = "cat /sys/fs/cgroup/pids.max; awk '$5 == \"/sys/fs/cgroup\" { print $(NF - 2) }' /proc/self/mountinfo; cat /proc/self/cgroup"

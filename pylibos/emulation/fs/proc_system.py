@@ -1,8 +1,8 @@
-"""Texts of /proc that belong to the whole sandbox: processors, memory, load, kernel version, device and network tables.
+"""Texts of /proc that belong to the whole sandbox: processors, memory, load, kernel version, device tables (network: proc_net.py).
 
 Functions from the calling thread to bytes. Facts of the machine come from the host ABI's closed list (system_query), all else from the
-registry and the process table. Host processes are not counted, host interfaces not shown: the only network device is the loopback.
-Sources: proc(5), Linux fs/proc/*.c, net/core/net-procfs.c for formats.
+registry and the process table. Host processes are not counted.
+Sources: proc(5), Linux fs/proc/*.c for formats.
 """
 
 from __future__ import annotations
@@ -151,48 +151,3 @@ FILES: Final[dict[bytes, Callable[[Thread], bytes]]] = {
     b"execdomains": _constant(b"0-0\tLinux           \t[kernel]\n"),
 }
 """Files of /proc itself."""
-
-_SOCKET_COLUMNS: Final = b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
-_TCP: Final = _SOCKET_COLUMNS.ljust(149) + b"\n"
-_TCP6: Final = (
-    b"  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid"
-    b"  timeout inode\n"
-)
-_UDP: Final = (
-    b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops             \n"
-)
-_DEV: Final = (
-    b"Inter-|   Receive                                                |  Transmit\n"
-    b" face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n"
-    b"    lo:       0       0    0    0    0     0          0         0        0       0    0    0    0     0       0          0\n"
-)
-_ROUTE: Final = b"Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT".ljust(127) + b"\n"
-
-NETWORK: Final[dict[bytes, bytes]] = {
-    b"dev": _DEV,
-    b"tcp": _TCP,
-    b"tcp6": _TCP6,
-    b"udp": _UDP,
-    b"udp6": _TCP6,
-    b"udplite": _UDP,
-    b"raw": _UDP,
-    b"raw6": _TCP6,
-    b"icmp": _UDP,
-    b"unix": b"Num       RefCount Protocol Flags    Type St Inode Path\n",
-    b"packet": b"sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n",
-    b"netlink": b"sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n",
-    b"route": _ROUTE,
-    b"ipv6_route": b"",
-    b"if_inet6": b"00000000000000000000000000000001 01 80 10 80       lo\n",
-    b"arp": b"IP address       HW type     Flags       HW address            Mask     Device\n",
-    b"wireless": b"",
-    b"igmp": b"Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n",
-    b"dev_mcast": b"",
-    b"protocols": b"protocol  size sockets  memory press maxhdr  slab module     cl co di ac io in de sh ss gs se re bi br ha uh gp em\n",
-    b"sockstat": b"sockets: used 0\nTCP: inuse 0 orphan 0 tw 0 alloc 0 mem 0\nUDP: inuse 0 mem 0\nUDPLITE: inuse 0\nRAW: inuse 0\n"
-    b"FRAG: inuse 0 memory 0\n",
-    b"sockstat6": b"TCP6: inuse 0\nUDP6: inuse 0\nUDPLITE6: inuse 0\nRAW6: inuse 0\nFRAG6: inuse 0 memory 0\n",
-    b"snmp": b"Ip: Forwarding DefaultTTL\nIp: 2 64\nTcp: RtoAlgorithm RtoMin RtoMax MaxConn\nTcp: 1 200 120000 -1\n",
-    b"netstat": b"TcpExt: SyncookiesSent\nTcpExt: 0\nIpExt: InNoRoutes\nIpExt: 0\n",
-}
-"""Files of /proc/net: tables with their headings; sockets of the sandbox are not listed."""

@@ -194,7 +194,7 @@ def cmdline(_reader: Thread, process: Process, _thread: Thread | None) -> bytes:
     """NUL-terminated arguments as they stand in memory; a script's show its interpreter, as Linux has it."""
     if process.is_zombie:
         return b""
-    text = process.executive.host.process_command_line(process.host_pid)
+    text = process.executive.host.process_text(process.host_pid, "cmdline")
     prefix = process.argument_prefix
     if prefix is None:
         return text
@@ -204,7 +204,7 @@ def cmdline(_reader: Thread, process: Process, _thread: Thread | None) -> bytes:
 
 def environ(_reader: Thread, process: Process, _thread: Thread | None) -> bytes:
     """NUL-terminated environment at the start of the program."""
-    return b"" if process.is_zombie else process.executive.host.process_command_line(process.host_pid, True)
+    return b"" if process.is_zombie else process.executive.host.process_text(process.host_pid, "environ")
 
 
 def comm(_reader: Thread, process: Process, thread: Thread | None) -> bytes:

@@ -6,9 +6,10 @@ create_procfs(executive) makes the volume; the runtime mounts it. Content is mad
     self thread-self mounts net          links as on Linux
     PID/...                              proc_process.py, texts in proc_text.py
     cpuinfo meminfo stat ...             proc_system.py
+    net/...                              proc_net.py
     sys/...                              proc_sys.py, backed by the registry
 
-Missing: auxv, pagemap, mem, kcore (a zero-length file nobody may read), kallsyms, and most of net.
+Missing: auxv, pagemap, mem, kcore (a zero-length file nobody may read), kallsyms.
 Source: proc(5), Linux fs/proc/root.c.
 """
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pylibos.abi.files import PROC_MAGIC
-from pylibos.emulation.fs import proc_sys, proc_system
+from pylibos.emulation.fs import proc_net, proc_sys, proc_system
 from pylibos.emulation.fs.inode import Inode
 from pylibos.emulation.fs.proc_process import ProcessDirectories, decimal
 from pylibos.emulation.fs.synthetic import (
@@ -72,8 +73,8 @@ def _fill(volume: SyntheticVolume, root: SyntheticDirectory, processes: ProcessD
     for name in (b"kmsg", b"kcore"):
         root.add(name, SyntheticFile(volume, lambda _: b"", None, 0o400))
     network = StaticDirectory(volume, 0o555)
-    for name, text in proc_system.NETWORK.items():
-        network.add(name, SyntheticFile(volume, _constant(text)))
+    for name, render in proc_net.FILES.items():
+        network.add(name, SyntheticFile(volume, render))
     processes.network = network
     root.add(b"sys", proc_sys.build(volume, proc_sys.boot_id(executive.host.random_bytes(16))))
     for name in (b"bus", b"driver", b"fs", b"irq", b"tty", b"sysvipc"):

@@ -60,7 +60,7 @@ def test_processes_that_are_not_there(setup: Setup) -> None:
         lambda: host.process_signal(gone, gone, 0),
         lambda: host.process_usage(gone),
         lambda: host.process_limits(gone, 7, None),
-        lambda: host.process_command_line(gone),
+        lambda: host.process_text(gone, "cmdline"),
         lambda: host.thread_affinity(gone, None),
         lambda: host.thread_priority(gone, None),
     ):
@@ -178,8 +178,11 @@ def test_processes(setup: Setup) -> None:
     assert host.process_limits(pid, 7, (soft, hard)) == (soft, hard)
     with fails(Errno.EINVAL):
         host.process_limits(pid, 99, None)
-    assert b"\0" in host.process_command_line(pid)
-    host.process_command_line(pid, environment=True)
+    assert b"\0" in host.process_text(pid, "cmdline")
+    host.process_text(pid, "environ")
+    for name in ("stat", "../1/environ", "net/../environ", "net/nf_conntrack", ""):
+        with fails(Errno.ENOENT):
+            host.process_text(pid, name)
     host.process_signal(pid, 0, 0)
     host.process_signal(pid, pid, 0)
     with fails(Errno.EINVAL):

@@ -228,7 +228,7 @@ def test_memory_of_another_process(host: LinuxHost) -> None:
         assert host.memory_read_string(child.pid, address, 100) == b"secret"
         host.memory_write(child.pid, address, b"public")
         assert host.memory_read(child.pid, address, 6) == b"public"
-        assert host.process_command_line(child.pid).split(b"\0")[1] == b"-c"
+        assert host.process_text(child.pid, "cmdline").split(b"\0")[1] == b"-c"
         host.process_signal(child.pid, child.pid, 9)
         assert child.wait() == -9
 

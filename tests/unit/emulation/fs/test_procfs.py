@@ -23,6 +23,7 @@ from pylibos.emulation.fs.synthetic import DeviceNode, SyntheticVolume
 from pylibos.emulation.guest import FlatMemory
 from pylibos.emulation.io_manager.manager import IoManager
 from pylibos.emulation.memory.quota import Quota
+from pylibos.emulation.net.unix import UnixNames
 from pylibos.emulation.object_manager.manager import ObjectManager, describe_tree
 from pylibos.emulation.process.machine import memory_information
 from pylibos.emulation.process.object_names import sync_processes
@@ -302,6 +303,31 @@ def test_every_file_renders(box: Sandbox) -> None:
                 seen += 1
                 assert b"7001" not in box.read(where), where
     assert seen > 300
+
+
+# -- network -----------------------------------------------------------------------------------------------------------------
+TCP = (
+    b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+    b"   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 65534        0 42 1 ffff8881deadbeef 100 0 0 10 0\n"
+)
+UNIX = (
+    b"Num       RefCount Protocol Flags    Type St Inode Path\n"
+    b"ffff8881deadbeef: 00000002 00000000 00010000 0001 01 43 @0123456789abc\nffff8881deadbeef: 00000002 00000000 00000000 0001 03 44\n"
+)
+
+
+def test_network_tables_are_the_guests_own(box: Sandbox) -> None:
+    box.host.guests[HOST_PID].network = {"net/tcp": TCP, "net/unix": UNIX}
+    assert box.read("/proc/net/tcp").count(b"\n") == 1, "without a name space of their own the guests see no socket of the host"
+    box.executive.private_network = True
+    names = box.executive.unix_names = UnixNames()
+    names.enter(box.find("/dev/null"), b"\x000123456789abc", b"/tmp/a\nb\0")
+    line = box.read("/proc/net/tcp").splitlines()[1]
+    assert line.endswith(b" 00000000  1000        0 42 1 0000000000000000 100 0 0 10 0")
+    rows = box.read("/proc/self/net/unix").splitlines()
+    assert rows[1] == b"0000000000000000: 00000002 00000000 00010000 0001 01 43 /tmp/a\\nb"
+    assert rows[2] == b"0000000000000000: 00000002 00000000 00000000 0001 03 44"
+    assert box.read("/proc/net/udp").count(b"\n") == 1, "what the host does not tell is an empty table"
 
 
 # -- what the sandbox may use ---------------------------------------------------------------------------------------------------
