@@ -154,7 +154,7 @@ static void patch_auxv(Elf64_auxv_t *aux, uint64_t program_bias, uint64_t interp
         case AT_EUID: *value = plan->euid; break;
         case AT_GID: *value = plan->gid; break;
         case AT_EGID: *value = plan->egid; break;
-        case AT_SECURE: *value = 0; break;
+        case AT_SECURE: *value = plan->uid != plan->euid || plan->gid != plan->egid; break;
         case AT_EXECFN: *value = (uint64_t)exec_plan.strings; break;
         default: break;
         }

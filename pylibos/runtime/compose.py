@@ -134,6 +134,9 @@ class Composition:
         except (HostError, SyscallError) as error:
             detail = error.detail if isinstance(error, HostError) else "(a place to mount on)"
             raise PylibosError(f"cannot make the sandbox's file system: {os.strerror(error.errno)} {detail}") from error
+        for volume in files.mounts:
+            # Set-user-id programs are for a system of the guest's own: what the host has of them trusts the host's accounts.
+            volume.no_suid = volume.no_suid or volume.root is not files.root or self.config.policy.manifest.root is None
         publish(self.executive)
 
     def _credentials(self) -> Credentials:

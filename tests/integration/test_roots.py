@@ -169,7 +169,12 @@ useradd -m -u 1500 -s /bin/sh bob; stat -c '%U %a' /home/bob; groupadd -g 1600 c
 su bob -c 'id -u; id -Gn; echo $HOME; cat /etc/shadow 2>&1; touch /etc/no 2>&1; kill -0 $PPID 2>/dev/null || echo no signal' || true
 setpriv --reuid=bob --regid=bob --init-groups -- sh -c 'id -Gn; echo x >/tmp/own; stat -c %U /tmp/own; chown root /tmp/own 2>&1' || true
 echo bob:secret | chpasswd; grep -c '^bob:\$' /etc/shadow; passwd -S bob | cut -d' ' -f1,2
-install -m 4755 -o bob -g crew /bin/true /usr/bin/set; stat -c '%a %U %G' /usr/bin/set
+install -m 4755 -o root -g crew /usr/bin/id /usr/bin/setid; stat -c '%a %U %G' /usr/bin/setid
+install -m 2755 -o root -g crew /usr/bin/id /usr/bin/group
+su bob -c 'setid -u; setid -ur; group -gn; setpriv --no-new-privs setid -u'
+su bob -c 'LD_DEBUG=libs setid -u 2>&1 | wc -l; LD_DEBUG=libs id 2>&1 | grep -c init: | grep -c .'
+useradd -m carol; echo carol:other | chpasswd
+su bob -c 'echo other | su carol -c "id -un; id -ru" 2>/dev/null'
 deluser --quiet bob crew; userdel -r bob 2>/dev/null; ! id bob 2>/dev/null; test ! -d /home/bob && echo removed
 """
 
@@ -212,7 +217,8 @@ def check_users(outcome: Outcome) -> None:
         "cat: /etc/shadow: Permission denied", "touch: cannot touch '/etc/no': Permission denied",
         "no signal", "bob crew", "bob",
         "chown: changing ownership of '/tmp/own': Operation not permitted",
-        "1", "bob P", "4755 bob crew", "removed",
+        "1", "bob P", "4755 root crew", "0", "1500", "crew", "1500", "1", "1",
+        "carol", "1501", "removed",
     ], outcome.completed.describe()  # fmt: skip
 
 

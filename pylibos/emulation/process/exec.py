@@ -4,7 +4,8 @@ Owns the search for what to map: permission, ``#!`` rewriting, ELF and its inter
 program sees fails here; the engine then starts our loader with the plan. Streams it opens are owned by the plan; on failure they are
 closed here. Must not know registers, the loader or descriptors' numbers in the guest.
 
-Set-user-id bits and file capabilities are ignored: the whole view behaves as mounted nosuid.
+Set-user-id and set-group-id bits give the new program other ids inside, where its volume is not mounted nosuid (of the program that runs
+in the end: for a script its interpreter). They never mean anything on the host. File capabilities are ignored.
 
 Source: Linux 6.18 fs/exec.c (do_open_execat, bprm_execve, exec_binprm), fs/binfmt_script.c, fs/binfmt_elf.c.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pylibos.abi.errno import Errno
+from pylibos.abi.files import S_ISGID, S_ISUID
 from pylibos.abi.process import AT_FDCWD
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.fs.permission import permitted
@@ -136,9 +138,17 @@ def _elf_plan(thread: Thread, program: Program, header: bytes, name: bytes, pref
         image.executable_stack,
         comm,
         program.path,
-        credentials=thread.process.credentials.for_exec(),
+        credentials=thread.process.credentials.for_exec(*_set_ids(program.inode)),
         executable=program.inode,
     )
+
+
+def _set_ids(inode: Inode | None) -> tuple[int | None, int | None]:
+    """The ids a program's mode bits ask for (bprm_fill_uid)."""
+    if inode is None or inode.volume.no_suid or not inode.mode & (S_ISUID | S_ISGID):
+        return None, None
+    group = inode.mode & (S_ISGID | 0o010) == S_ISGID | 0o010  # without group execution it is a mark for locks
+    return inode.uid if inode.mode & S_ISUID else None, inode.gid if group else None
 
 
 def _image(thread: Thread, program: Program, header: bytes) -> ElfImage:

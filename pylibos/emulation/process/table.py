@@ -206,8 +206,9 @@ class ProcessTable:
         process.argument_prefix = plan.argument_prefix
         process.forked_without_exec = False
         process.execution_count += 1
-        process.dumpable = 1
-        process.parent_death_signal = process.parent_death_signal if plan.credentials is None else 0
+        elevated = plan.credentials is not None and plan.credentials.elevated
+        process.dumpable = 0 if elevated else 1
+        process.parent_death_signal = 0 if elevated else process.parent_death_signal
         process.group_exit_status = None
         if plan.credentials is not None:
             process.credentials = plan.credentials

@@ -85,6 +85,11 @@ class Credentials:
         """The real group id."""
         return self.rgid
 
+    @property
+    def elevated(self) -> bool:
+        """Whether a program that starts with these must not trust its environment (AT_SECURE), nor be looked into by its caller."""
+        return self.euid != self.ruid or self.egid != self.rgid
+
     def copy(self) -> Self:
         """An independent equal value (fork, or the token a privileged change is prepared on)."""
         new = object.__new__(type(self))

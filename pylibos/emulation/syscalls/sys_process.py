@@ -42,7 +42,7 @@ class ExecFlags(Flags):
 
 
 # -- execution ------------------------------------------------------------------------------------------------------------
-@syscall("execve", number=59, support=Support.PARTIAL, note="set-user-id bits and file capabilities are ignored")
+@syscall("execve", number=59, support=Support.PARTIAL, note="no file capabilities; set-user-id bits only in a root of the guest's own")
 def sys_execve(thread: Thread, path: Address, argv: Address, envp: Address) -> Exec:
     """execve(2). Compare Linux fs/exec.c:do_execveat_common().
 

@@ -12,6 +12,7 @@ from pylibos.abi.elf import EHDR, PHDR, PT_INTERP, PT_LOAD
 from pylibos.abi.errno import Errno
 from pylibos.emulation.outcome import Exec, ExecPlan
 from pylibos.emulation.process.process import Process
+from pylibos.emulation.security.credentials import Credentials
 from tests.support.vfs_guest import BASE, Guest
 
 FDCWD = -100
@@ -67,6 +68,28 @@ def release(guest: Guest, plan: ExecPlan) -> None:
     guest.host.stream_close(plan.program.stream)
     if plan.interpreter is not None:
         guest.host.stream_close(plan.interpreter.stream)
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [(0o4755, (1000, 7, 1000, 1000)), (0o2755, (1000, 1000, 1000, 8)), (0o6755, (1000, 7, 1000, 8)), (0o2745, (1000, 1000, 1000, 1000))],
+)
+def test_set_id_programs(guest: Guest, mode: int, expected: tuple[int, int, int, int]) -> None:
+    """Other ids inside, where the volume is not nosuid; the last is set-group-id without group execution, a mark for locks."""
+    for path in (b"/bin/static", b"/bin/script"):
+        assert guest.call("chown", path, 7, 8) == 0
+        assert guest.call("chmod", path, mode) == 0
+    guest.thread.process.credentials = Credentials(1000, 1000)
+    who = execute(guest, b"/bin/static").credentials
+    assert (who.ruid, who.euid, who.rgid, who.egid) == expected
+    assert who.elevated == (expected != (1000, 1000, 1000, 1000))
+    script = execute(guest, b"/bin/script").credentials
+    assert not script.elevated, "the interpreter's bits count, not the script's"
+    guest.thread.process.credentials.no_new_privs = True
+    assert not execute(guest, b"/bin/static").credentials.elevated
+    guest.thread.process.credentials.no_new_privs = False
+    guest.executive.files.root.volume.no_suid = True
+    assert not execute(guest, b"/bin/static").credentials.elevated
 
 
 def test_static_program(guest: Guest) -> None:
@@ -158,12 +181,6 @@ def test_permission_is_the_guests() -> None:
     assert plan.credentials.euid == 5
     guest.close_all()
 
-
-def test_set_user_id_is_ignored(guest: Guest) -> None:
-    put(guest, b"/bin/su", program(), 0o4755)
-    guest.process.credentials.setresuid(5, 5, 5)
-    plan = execute(guest, b"/bin/su")
-    assert (plan.credentials.euid, plan.credentials.permitted) == (5, 0)
 
 
 def test_no_exec_mounts(guest: Guest) -> None:
