@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pylibos.emulation.fs.context import FsContext
+    from pylibos.emulation.fs.dnotify import DirectorySignals
     from pylibos.emulation.fs.memfs import Registry
     from pylibos.emulation.fs.walk_cache import Table
     from pylibos.emulation.process.process import Process
@@ -58,6 +59,8 @@ class FileSystem:
         self.registry = registry
         self.cache = WalkCache()
         self.native_changes = NativeChanges(host)
+        self.directory_signals: DirectorySignals | None = None
+        """Who asked for signals by F_NOTIFY; made for the first."""
         self._domains = self.cache.domains
         self.repeated = False
         """Whether the last look() found its answer in the cache, and there is an engine that may be told of it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from itertools import count
 from struct import Struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from pylibos.monitor.host_abi import HostError
 
@@ -50,12 +50,25 @@ def new_cookie() -> int:
     return next(_cookies) & 0xFFFFFFFF
 
 
+class Listener(Protocol):
+    """Who hears of a watch's events: an inotify queue, or (dnotify.py) a process that gets a signal."""
+
+    def before(self) -> None:
+        """Something is about to be put."""
+
+    def put(self, number: int, mask: int, cookie: int, name: bytes) -> None:
+        """One event."""
+
+    def remove(self, number: int) -> bool:
+        """The watch is over."""
+
+
 class Watch:
-    """One inode watched by one queue."""
+    """One inode watched by one listener."""
 
     __slots__ = ("inode", "mask", "number", "queue")
 
-    def __init__(self, queue: NotifyQueue, number: int, inode: Inode, mask: int) -> None:
+    def __init__(self, queue: Listener, number: int, inode: Inode, mask: int) -> None:
         self.queue = queue
         self.number = number
         self.inode = inode

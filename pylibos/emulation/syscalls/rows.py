@@ -43,7 +43,7 @@ FCNTL_DIRECT: Final = int_argument_in(
         fcntl.F_GET_SEALS,
     ),
 )
-"""Commands on the descriptor itself. Not here: F_SETOWN (names a process), F_SETSIG (any signal), leases and F_NOTIFY (name a file)."""
+"""Commands on the descriptor itself. Not here: F_SETOWN (names a process), F_SETSIG (any signal), leases and F_NOTIFY (concern a file)."""
 
 CLONE_DECIDED: Final = (
     (process.NAMESPACE_FLAGS & ~process.CLONE_NEWTIME)  # its bit belongs to the exit signal in clone(2)

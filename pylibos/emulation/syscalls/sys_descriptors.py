@@ -76,17 +76,30 @@ _INT_MIN: Final = -0x80000000
 
 @fallback("fcntl", number=72)
 def sys_fcntl(thread: Thread, fd: Fd, command: Int, argument: Int) -> int | Forward:
-    """fcntl(2): commands the filter does not let through. Leases, directory notification and other signals than SIGIO are not offered."""
+    """fcntl(2): commands the filter does not let through. Leases and other signals than SIGIO are not offered."""
     thread.process.executive.host.descriptor_identity(thread.host_tid, fd)  # EBADF first
     if command == F_SETOWN:
         return _set_owner(thread, argument)
     if command == F_GETLEASE:
         return F_UNLCK
-    if command in {F_SETLEASE, F_NOTIFY}:
-        raise SyscallError(Errno.EAGAIN if command == F_SETLEASE else Errno.EINVAL)
+    if command == F_NOTIFY:
+        return _notify_directory(thread, fd, argument)
+    if command == F_SETLEASE:
+        raise SyscallError(Errno.EAGAIN)
     if command in {F_SETSIG, F_SETOWN_EX}:
         raise SyscallError(Errno.EPERM)
     raise SyscallError(Errno.EINVAL)
+
+
+def _notify_directory(thread: Thread, fd: int, argument: int) -> int:
+    """F_NOTIFY. Raises: ENOTDIR."""
+    from pylibos.emulation.fs.dnotify import DirectorySignals  # late: hardly any program asks
+
+    files = thread.executive.files
+    if files.directory_signals is None:
+        files.directory_signals = DirectorySignals(thread.executive)
+    files.directory_signals.ask(thread, fd, argument)
+    return 0
 
 
 def _set_owner(thread: Thread, who: int) -> Forward:

@@ -7,6 +7,7 @@ import stat
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from pylibos.abi.errno import Errno
 from pylibos.abi.files import AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_FOLLOW
 from pylibos.emulation.io_manager import manager
 from pylibos.emulation.io_manager.file_object import FileKind
+from pylibos.emulation.security.credentials import Credentials
 from pylibos.monitor.policy import Mode
 from tests.support.vfs_guest import Buffer, Guest
 
@@ -255,3 +257,34 @@ def test_inotify_tells_names_and_attributes(guest: Guest) -> None:
     assert masks == [(0x100, b"a"), (0x20, b"a"), (0x8, b"a"), (0x4, b"a"), (0x40, b"a"), (0x80, b"b"), (0x200, b"b")]
     assert guest.call("inotify_rm_watch", fd, watch) == 0
     assert guest.call("inotify_rm_watch", fd, watch) == -Errno.EINVAL
+
+
+def test_signals_of_a_directory_end_with_the_right_to_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And with the process, of which nothing is kept."""
+    sent: list[int] = []
+    (tmp_path / "lower").mkdir()
+    guest = Guest([(b"/", "cow", bytes(tmp_path / "lower"))], [(bytes(tmp_path), Mode.RO)], 1000, 1000)
+    guest.files.root.change(mode=0o777)
+    monkeypatch.setattr(guest.host, "process_signal", lambda _pid, _tid, number: sent.append(number))
+    guest.executive.processes = SimpleNamespace(on_process_exit=[])
+    process = guest.thread.process
+    process.threads = {1: guest.thread}
+    guest.call("mkdir", b"/d", 0o777)
+    guest.call("chmod", b"/d", 0o777)
+    fd = guest.open(b"/d")
+    multishot = -0x80000000
+    assert guest.call("fcntl", fd, 1026, multishot | 4) == 0
+    guest.write_file(b"/d/a", b"")
+    assert sent == [29]
+    mine, process.credentials = process.credentials, Credentials(65533, 65533)
+    assert guest.write_file(b"/d/b", b"") == 0
+    process.credentials = mine
+    guest.write_file(b"/d/c", b"")
+    assert sent == [29]
+    assert guest.call("fcntl", fd, 1026, multishot | 4) == 0
+    inode = guest.executive.io.inode_of(guest.thread, fd)
+    assert len(inode.watches) == 1
+    for exited in guest.executive.processes.on_process_exit:
+        exited(process)
+    assert inode.watches is None
+    guest.close_all()
