@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from scripts.bench import measure, report
+from scripts.bench import measure, report, servers
 from scripts.bench.machine import describe
 from scripts.bench.ways import ALL_WAYS, Way, default_launcher, make_way
 from scripts.bench.workloads import OPERATIONS, PROGRAMS, compile_micro
@@ -31,6 +31,7 @@ FIRST_USE_SECONDS = 600.0
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/bench/bench", description="Native, PyLibOS and PRoot, measured in turn.")
+    parser.add_argument("--servers", action="store_true", help="the throughput of servers instead (--servers --help)")
     parser.add_argument("--ways", default=",".join(ALL_WAYS), help="comma-separated (default: %(default)s)")
     parser.add_argument("--sections", default=",".join(EVERYTHING), help="comma-separated (default: %(default)s)")
     parser.add_argument("--only", default="", help="comma-separated row names; all when empty")
@@ -154,7 +155,11 @@ def _measure_all(options: argparse.Namespace, work: Path) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry. Returns the exit status."""
-    options = _parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if "--servers" in words:
+        words.remove("--servers")
+        return servers.main(words)
+    options = _parser().parse_args(words)
     if options.rounds < 1:
         print("bench: --rounds must be at least 1", file=sys.stderr)
         return 2
