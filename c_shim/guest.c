@@ -121,10 +121,29 @@ static int record_by_pidfd(int tid, int descriptor, struct stat *status)
 
 static uint64_t nanoseconds(const struct timespec *t) { return (uint64_t)t->tv_sec * 1000000000ULL + (uint64_t)t->tv_nsec; }
 
+static struct {
+    int tid, descriptor;
+    uint64_t record[13];
+} kept;
+
+/* Remember the answer of shim_descriptor_record for the call that is being handled; NULL: forget it, another call begins. */
+void shim_descriptor_keep(int tid, int descriptor, const uint64_t *record13)
+{
+    kept.tid = record13 ? tid : 0;
+    kept.descriptor = descriptor;
+    if (record13)
+        memcpy(kept.record, record13, sizeof kept.record);
+}
+
 /* What a guest's descriptor refers to: device, inode, mode, links, uid, gid, rdev, size, block size, blocks, three times in ns. */
 int shim_descriptor_record(int tid, int descriptor, uint64_t *record13)
 {
     struct stat s;
+    if (kept.tid == tid && kept.descriptor == descriptor) {
+        memcpy(record13, kept.record, sizeof kept.record);
+        kept.tid = 0;
+        return 0;
+    }
     int result = record_by_pidfd(tid, descriptor, &s);
     if (result > 0) {
         char path[48];

@@ -31,7 +31,6 @@
 #define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
 #endif
 #define STOP_EVENT 128 /* PTRACE_EVENT_STOP */
-#define NO_PATH (~0ULL)
 
 #define WATCHED_MAX 65536 /* descriptors below it are known to be watched or not; a higher one counts as watched for ever */
 #define TAG_BITS 40        /* of an event's data; the rest is the descriptor */
@@ -163,7 +162,7 @@ static void fill_call(struct shim_loop *loop, struct shim_event *event, int kind
     event->tid = (uint64_t)tid;
     event->number = number;
     memcpy(event->argument, argument, sizeof event->argument);
-    event->path_size = NO_PATH;
+    event->path_size = SHIM_NO_PATH;
     if (number >= SHIM_CALLS)
         return;
     int path = loop->path_argument[number];
@@ -199,12 +198,15 @@ static int receive_notification(struct shim_loop *loop, struct shim_event *event
     event->id = id;
     event->instruction = received.data.instruction_pointer;
     fill_call(loop, event, EVENT_NOTIFIED, (int)received.pid, (uint64_t)(uint32_t)received.data.nr, argument);
-    int64_t value;
-    if (event->path_size != NO_PATH &&
-        shim_names_answer(loop, id, (int)event->tid, event->number, argument, event->path, event->path_size, &value)) {
-        loop->answered++;
-        shim_reply(loop, id, value, 0);
-        return 0;
+    if (event->number < SHIM_CALLS) {
+        int64_t value;
+        int answered = shim_names_answer(loop, id, (int)event->tid, event->number, argument, event->path, event->path_size, &value);
+        if (answered) {
+            loop->answered++;
+            if (answered == 1)
+                shim_reply(loop, id, value, 0);
+            return 0;
+        }
     }
     /* The copies above may be of a process that reused the number: believe them only if the call still waits. */
     return shim_is_waiting(loop, id);
@@ -408,6 +410,7 @@ static int wait_for_all(struct shim_loop *loop, struct shim_event *event, int *r
 /* Block until there is something for Python. Returns 0 with *event filled, or -errno. */
 int shim_next(struct shim_loop *loop, struct shim_event *event)
 {
+    shim_descriptor_keep(0, 0, NULL);
     for (;;) {
         int result = arm_timer(loop);
         if (result)

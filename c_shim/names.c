@@ -1,17 +1,21 @@
 /* The published names: what the executive has answered about a path and will answer again until it withdraws it.
  *
- * Three tables, all of fixed size, filled and emptied by the executive (pylibos/emulation/fs/published.py), which owns every rule
+ * Four tables, all of fixed size, filled and emptied by the executive (pylibos/emulation/fs/published.py), which owns every rule
  * about what may stand in them and when it must go:
  *   tasks    host tid -> which tables of names, current directory and identity the task has now
  *   names    (table, directory, text of the path) -> the record of a file, or 0: the name is missing
- *   records  one file: struct stat, struct statx, verdicts of access, text of a link; each part is there or not
+ *   records  one file: struct stat, struct statx, verdicts of access, text of a link, a descriptor to open it by; each part is there or not
+ *   contents (device, inode) on the host -> the record of the file whose content that is, for calls that name a descriptor
  * A call is answered only when all it needs is there; everything else goes to Python as if this file did not exist. Which argument
  * of which call is what is a table of the loop's. Bounded: a new entry takes the place of an old one; nothing is allocated.
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "shim.h"
 
 #define TASKS 1024
@@ -20,6 +24,8 @@
 #define PATH_ROOM 220
 #define RECORDS 4096
 #define LINK_ROOM 120
+#define CONTENTS 4096
+#define MAY_READ 12 /* index of the verdict an open for reading needs: R_OK by the effective ids */
 
 struct task {
     int tid;
@@ -39,6 +45,7 @@ struct record {
     uint64_t number;
     uint8_t has_stat, has_statx;
     int16_t link; /* 0 not known, < 0 -errno, else bytes of text */
+    int source;   /* 1 + a descriptor of ours whose file an open for reading opens anew; 0 none */
     uint32_t identity;
     uint8_t verdict[16]; /* 0 not known, 1 granted, else errno; index: mode, + 8 by the effective ids */
     uint8_t stat[144], statx[256];
@@ -48,6 +55,9 @@ struct record {
 static struct task tasks[TASKS];
 static struct name names[SETS][WAYS];
 static struct record records[RECORDS];
+static struct {
+    uint64_t device, inode, record;
+} contents[CONTENTS];
 static uint32_t generation = 1;
 static unsigned next_way;
 static const uint64_t *changes_made;
@@ -59,6 +69,7 @@ void shim_names_open(const uint64_t *changes)
         generation++;
         memset(tasks, 0, sizeof tasks);
         memset(records, 0, sizeof records);
+        memset(contents, 0, sizeof contents);
     }
     changes_made = changes;
 }
@@ -178,6 +189,20 @@ void shim_names_link(uint64_t number, const char *text, int64_t size)
         memcpy(record->text, text, (size_t)size);
 }
 
+/* The descriptor stays open until the record is withdrawn. */
+void shim_names_source(uint64_t number, int descriptor) { record_for(number)->source = descriptor + 1; }
+
+static unsigned content_slot(uint64_t device, uint64_t inode) { return (unsigned)((inode ^ device * 31) % CONTENTS); }
+
+/* A descriptor of this file of the host's is one of the file with that record. */
+void shim_names_content(uint64_t device, uint64_t inode, uint64_t number)
+{
+    unsigned slot = content_slot(device, inode);
+    contents[slot].device = device;
+    contents[slot].inode = inode;
+    contents[slot].record = number;
+}
+
 void shim_names_withdraw(uint64_t number)
 {
     struct record *record = &records[number % RECORDS];
@@ -190,8 +215,29 @@ static int64_t copy_out(int tid, uint64_t address, const void *data, uint64_t si
     return shim_write(tid, address, data, size) == (int64_t)size ? 0 : -EFAULT;
 }
 
-/* The answer about a file that is there: 1 and *value; 0 when a part is not known. id: the notification, whose caller must still
- * wait when its memory is written (0: nobody waits, a test asks). */
+/* Open a file for reading: 2 when the caller has its answer, 0 when Python must. For a test *value is the new descriptor, our own. */
+static int answer_open(struct shim_loop *loop, uint64_t id, const struct shim_names_call *call, const struct record *record, int tid,
+                       const uint64_t *argument, int64_t *value)
+{
+    uint32_t flags = (uint32_t)argument[call->flags];
+    char path[32];
+    if (!record->source || flags & ~call->plain || record->identity != tasks[tid % TASKS].identity || record->verdict[MAY_READ] != 1)
+        return 0;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", record->source - 1);
+    int descriptor = open(path, O_RDONLY | O_NOCTTY | O_CLOEXEC | (int)(flags & O_NONBLOCK));
+    if (descriptor < 0)
+        return 0;
+    *value = descriptor;
+    if (!id)
+        return 1;
+    *value = shim_install(loop, id, descriptor, (flags & O_CLOEXEC) != 0, 0);
+    shim_reply(loop, id, *value, 0);
+    close(descriptor);
+    return 2;
+}
+
+/* The answer about a file that is there: 1 and *value; 2 when it has been given; 0 when a part is not known. id: the notification, whose
+ * caller must still wait when its memory is written (0: nobody waits, a test asks). */
 static int answer_record(struct shim_loop *loop, uint64_t id, const struct shim_names_call *call, const struct record *record, int tid,
                          const uint64_t *argument, int64_t *value)
 {
@@ -220,6 +266,7 @@ static int answer_record(struct shim_loop *loop, uint64_t id, const struct shim_
             *value = -EFAULT;
         return 1;
     }
+    case NAMES_OPEN: return answer_open(loop, id, call, record, tid, argument, value);
     default: return 0;
     }
 }
@@ -234,13 +281,36 @@ static int is_usual(const struct shim_names_call *call, const uint64_t *argument
     return call->kind != NAMES_LINK || (int)argument[call->size] > 0;
 }
 
-/* Answer a call whose path has been copied: 1 and *value, or 0 when Python must. A missing name is -ENOENT to all of them. */
+/* The answer about a descriptor's file. What the descriptor is has to be asked of the host: Python is spared asking again. */
+static int answer_descriptor(struct shim_loop *loop, uint64_t id, const struct shim_names_call *call, int tid, const uint64_t *argument,
+                             int64_t *value)
+{
+    uint64_t found[13];
+    int descriptor = (int)argument[call->directory];
+    if (descriptor < 0 || shim_descriptor_record(tid, descriptor, found))
+        return 0;
+    unsigned slot = content_slot(found[0], found[1]);
+    if (contents[slot].device == found[0] && contents[slot].inode == found[1]) {
+        const struct record *record = &records[contents[slot].record % RECORDS];
+        if (contents[slot].record && record->number == contents[slot].record && answer_record(loop, id, call, record, tid, argument, value))
+            return 1;
+    }
+    shim_descriptor_keep(tid, descriptor, found);
+    return 0;
+}
+
+/* Answer a call whose path, if it has one, has been copied (size NO_PATH: it has none): 1 and *value; 2 when the caller has its answer
+ * already; 0 when Python must. A missing name is -ENOENT to all of them. */
 int shim_names_answer(struct shim_loop *loop, uint64_t id, int tid, uint64_t number, const uint64_t *argument, const char *path, uint64_t size,
                       int64_t *value)
 {
     const struct shim_names_call *call = &loop->names[number];
     const struct task *task = &tasks[tid % TASKS];
-    if (call->kind == NAMES_NONE || !changes_made || task->tid != tid || task->changes != *changes_made || !size || !is_usual(call, argument))
+    if (call->kind == NAMES_NONE || !changes_made || !is_usual(call, argument))
+        return 0;
+    if (call->by_descriptor || (!size && call->empty_path && argument[call->flags] & call->empty_path))
+        return answer_descriptor(loop, id, call, tid, argument, value);
+    if (task->tid != tid || task->changes != *changes_made || !size || size == SHIM_NO_PATH)
         return 0;
     if (path[0] != '/' && call->has_directory && (int)argument[call->directory] != NAMES_CURRENT)
         return 0;

@@ -9,13 +9,14 @@
 #include <stdint.h>
 #include <stddef.h>
 
+#define SHIM_NO_PATH (~0ULL) /* path_size of a call without path, or whose path could not be read */
 #define SHIM_CALLS 1024 /* call numbers with a row of their own; larger ones are always reported */
 
 /* What to do with a call that reaches the supervisor (shim_loop.action). */
 enum { ACTION_REPORT = 0, ACTION_CONTINUE = 1 };
 
 /* shim_names_call.kind: what of the published names answers a call. */
-enum { NAMES_NONE = 0, NAMES_STAT = 1, NAMES_STATX = 2, NAMES_ACCESS = 3, NAMES_LINK = 4, NAMES_ABSENCE = 5 };
+enum { NAMES_NONE = 0, NAMES_STAT = 1, NAMES_STATX = 2, NAMES_ACCESS = 3, NAMES_LINK = 4, NAMES_OPEN = 5 };
 enum { NAMES_CURRENT = -100 }; /* the directory argument that means the current directory */
 
 /* Which argument of a call is what, for names.c. Positions are 0..5. */
@@ -24,10 +25,13 @@ struct shim_names_call {
     uint8_t follow;                   /* a final link is followed */
     uint8_t output;                   /* address of the result; of access the mode */
     uint8_t size;                     /* NAMES_LINK: bytes of room */
-    uint8_t has_directory, directory; /* where a relative path starts */
+    uint8_t has_directory, directory; /* where a relative path starts; what is meant by_descriptor */
+    uint8_t by_descriptor;            /* there is no path */
     uint8_t has_flags, flags;
     uint8_t checked;                  /* an argument of which the bits must_be_zero are not set */
     uint32_t flags_allowed, no_follow, effective, must_be_zero;
+    uint32_t empty_path;              /* the flag with which an empty path means the descriptor */
+    uint32_t plain;                   /* NAMES_OPEN: flags of an open that only reads */
 };
 
 /* How a task is resumed (shim_set_mode): freely, up to its next call's entry or exit, or for one instruction. */
@@ -96,6 +100,8 @@ void shim_names_stat(uint64_t number, const char *stat144);
 void shim_names_statx(uint64_t number, const char *statx256);
 void shim_names_verdict(uint64_t number, uint32_t identity, unsigned index, int verdict);
 void shim_names_link(uint64_t number, const char *text, int64_t size);
+void shim_names_source(uint64_t number, int descriptor);
+void shim_names_content(uint64_t device, uint64_t inode, uint64_t number);
 void shim_names_withdraw(uint64_t number);
 int shim_names_answer(struct shim_loop *loop, uint64_t id, int tid, uint64_t number, const uint64_t *argument, const char *path, uint64_t size,
                       int64_t *value);
@@ -124,6 +130,7 @@ int64_t shim_read(int tid, uint64_t address, void *buffer, uint64_t size);
 int64_t shim_read_string(int tid, uint64_t address, char *buffer, uint64_t limit);
 int64_t shim_write(int tid, uint64_t address, const void *buffer, uint64_t size);
 int shim_descriptor_record(int tid, int descriptor, uint64_t *record13);
+void shim_descriptor_keep(int tid, int descriptor, const uint64_t *record13);
 int shim_guest_pid(int tid, int name_space);
 int shim_openat2(int directory, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
 int shim_tgkill(int pid, int tid, int signal);

@@ -7,6 +7,7 @@ have it.
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 
 CLOCK_MONOTONIC: Final = 1
 EXECUTE: Final = 1
+SOURCES_MAX: Final = 1024
+"""Descriptors that may be held open for files that guests open again and again."""
 
 
 class EngineLoop:
@@ -186,7 +189,8 @@ class Composition:
         attach(self.host, installer=installer.install_for_host, loop=EngineLoop(supervisor))
         every_call_is_seen = self.config.trace or self.audit.wants_everything or self.config.verbose > 0
         if self.config.engine == "notify" and not every_call_is_seen:
-            self.executive.files.cache.published = PublishedNames(ShimNames(supervisor.tracer))
+            sources = min(SOURCES_MAX, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 16)
+            self.executive.files.cache.published = PublishedNames(ShimNames(supervisor.tracer, self.descriptor), sources)
         self.executive.observer = supervisor.observed
         self.executive.private_pids = walls.pids
         self.executive.private_network = walls.network

@@ -18,32 +18,38 @@ from pylibos.abi.files import (
     O_TMPFILE_BIT,
 )
 from pylibos.emulation.changes import CONTEXT_CHANGES
+from pylibos.emulation.fs.opening import PLAIN_READ
 from pylibos.tracer.native import ffi, lib
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pylibos.monitor.host_abi import HostStream
     from pylibos.tracer.tracer import Tracer
 
 _ALL: Final = 0xFFFFFFFF
 _AT: Final = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH
 _NOT_MODE: Final = _ALL & ~7
 _OPEN: Final = _ALL & ~(O_CREAT | O_TMPFILE_BIT)
-"""Flags under which an open of a missing name is ENOENT and nothing else."""
+"""Flags under which an open of a missing name is ENOENT and nothing else; with no other than PLAIN_READ it can be done here, too."""
 
 
 def answered_calls() -> dict[int, dict[str, int]]:
     """Call number -> the fields of its struct shim_names_call."""
-    stat, statx, access, link, absence = lib.NAMES_STAT, lib.NAMES_STATX, lib.NAMES_ACCESS, lib.NAMES_LINK, lib.NAMES_ABSENCE
+    stat, statx, access, link, opens = lib.NAMES_STAT, lib.NAMES_STATX, lib.NAMES_ACCESS, lib.NAMES_LINK, lib.NAMES_OPEN
     at = {"has_directory": 1, "directory": 0}
     no_follow = {"has_flags": 1, "no_follow": AT_SYMLINK_NOFOLLOW}
+    empty = {"empty_path": AT_EMPTY_PATH}
     mode = {"must_be_zero": _NOT_MODE}
-    opening = {"kind": absence, "follow": 1, "has_flags": 1, "flags_allowed": _OPEN, "no_follow": O_NOFOLLOW}
+    opening = {"kind": opens, "follow": 1, "has_flags": 1, "flags_allowed": _OPEN, "no_follow": O_NOFOLLOW, "plain": PLAIN_READ}
     return {
         4: {"kind": stat, "follow": 1, "output": 1},
+        5: {"kind": stat, "output": 1, "by_descriptor": 1},
         6: {"kind": stat, "output": 1},
-        262: {"kind": stat, "follow": 1, "output": 2, "flags": 3, "flags_allowed": _AT, **at, **no_follow},
+        262: {"kind": stat, "follow": 1, "output": 2, "flags": 3, "flags_allowed": _AT, **at, **no_follow, **empty},
         332: {
             "kind": statx, "follow": 1, "output": 4, "flags": 2, "flags_allowed": _AT | 0x4000, "checked": 3, "must_be_zero": 1 << 31,
-            **at, **no_follow,
+            **at, **no_follow, **empty,
         },
         21: {"kind": access, "follow": 1, "output": 1, "checked": 1, **mode},
         269: {"kind": access, "follow": 1, "output": 2, "checked": 2, **at, **mode},
@@ -61,7 +67,8 @@ def answered_calls() -> dict[int, dict[str, int]]:
 class ShimNames:
     """NameTable over the shim. One at a time: the table is the loop's."""
 
-    def __init__(self, tracer: Tracer) -> None:
+    def __init__(self, tracer: Tracer, descriptor: Callable[[HostStream], int]) -> None:
+        self._descriptor = descriptor
         self._changes = ffi.from_buffer("uint64_t[1]", CONTEXT_CHANGES)
         lib.shim_names_open(self._changes)
         for number, fields in answered_calls().items():
@@ -90,6 +97,12 @@ class ShimNames:
 
     def link(self, record: int, text: bytes, error: int) -> None:
         lib.shim_names_link(record, text, -error if error else len(text))
+
+    def source(self, record: int, stream: HostStream) -> None:
+        lib.shim_names_source(record, self._descriptor(stream))
+
+    def content(self, key: tuple[int, int], record: int) -> None:
+        lib.shim_names_content(key[0], key[1], record)
 
     def withdraw(self, record: int) -> None:
         lib.shim_names_withdraw(record)

@@ -34,6 +34,8 @@ ORDINARY = 65534
 """The user of servers and clients when root measures."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 INSIDE = "pylibos"
+TREE_KB = (1, 4, 16, 64)
+"""Sizes of the files that nginx serves; they are there before it starts, as a site is."""
 
 _REDIS = """
 redis-server --port $PORT --bind 127.0.0.1 --save '' --appendonly no >redis.log 2>&1 &
@@ -47,8 +49,6 @@ suffix=_pipelined rate -n $((SECONDS_EACH * 200000)) -P 16
 redis-cli -p $PORT shutdown nosave
 """
 _NGINX = """
-mkdir tree
-for size in 1 4 16 64; do head -c ${size}000 /dev/zero | tr '\\0' x >tree/$size.html; done
 cat >nginx.conf <<EOF
 daemon off; worker_processes 2; pid $PWD/nginx.pid; error_log $PWD/error.log;
 events { worker_connections 512; }
@@ -176,6 +176,9 @@ def take(way: str, workload: Workload, seconds: int, launcher: Sequence[str], fl
     try:
         work.chmod(0o755)
         (work / "workload.sh").write_text(workload.script)
+        (work / "tree").mkdir()
+        for size in TREE_KB:
+            (work / "tree" / f"{size}.html").write_bytes(b"x" * (1000 * size))
         if os.getuid() == 0:
             os.chown(work, ORDINARY, ORDINARY)
         argv = command(way, workload, work, seconds, launcher, flags)

@@ -6,6 +6,7 @@ takes a call apart by and the bytes it writes. The oracle walks the path anew, b
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 import tempfile
@@ -57,7 +58,7 @@ class Loop:
 class World:
     """One sandbox with the engine's table beside it; the guest task is this process."""
 
-    def __init__(self, root: bytes) -> None:
+    def __init__(self, root: bytes, *, sources: int = 100, writable: bytes = b"") -> None:
         os.makedirs(root + b"/a/b")
         os.mkdir(root + b"/d", 0o711)
         for name, data in ((b"/a/c", b"first"), (b"/b", b"second file"), (b"/d/a", b"")):
@@ -66,12 +67,16 @@ class World:
         os.link(root + b"/b", root + b"/d/b")
         os.symlink(b"../b", root + b"/a/d")
         os.symlink(b"a", root + b"/c")
-        self.guest = Guest([(b"/", "cow", root), (b"/d/t", "tmpfs", None)], [(root, Mode.RO)], uid=0, gid=0)
+        plan: list[Any] = [(b"/", "cow", root), (b"/d/t", "tmpfs", None)]
+        if writable:
+            plan.append((writable, "rw", root))
+        self.guest = Guest(plan, [(root, Mode.RW if writable else Mode.RO)], uid=0, gid=0)
         self.engine = Loop()
         tracer: Any = self.engine
-        self.guest.files.cache.published = PublishedNames(ShimNames(tracer))
+        self.guest.files.cache.published = PublishedNames(ShimNames(tracer, int), sources)
         self.other: Any = None
-        self.answered = 0
+        self.answered = self.descriptors_answered = 0
+        self.held: list[int] = []
 
     def close(self) -> None:
         lib.shim_names_open(ffi.NULL)
@@ -84,6 +89,7 @@ class World:
         path = ffi.new("char[]", text)
         out = ffi.new("char[]", UNTOUCHED)
         raw = ffi.new("uint64_t[6]")
+        lib.shim_descriptor_keep(0, 0, ffi.NULL)
         for index, argument in enumerate(arguments):
             where = path if isinstance(argument, bytes) else out
             raw[index] = argument & ((1 << 64) - 1) if isinstance(argument, int) else int(ffi.cast("uint64_t", where))
@@ -91,11 +97,51 @@ class World:
         if lib.shim_names_answer(self.engine.loop, 0, os.getpid(), NUMBERS[name], raw, path, len(text), value):
             self.answered += 1
             numbers = [argument if isinstance(argument, int) else 0 for argument in arguments]
+            if name in {"open", "openat"} and value[0] >= 0:
+                self.opened(text, value[0])
+                return
             expected, written = self.truth(name, text, numbers)
             assert (name, text, value[0]) == (name, text, expected)
             assert bytes(ffi.buffer(out, len(written))) == written
             assert bytes(ffi.buffer(out, ROOM))[len(written) :] == UNTOUCHED[len(written) :]
-        self.guest.call(name, *(Buffer(ROOM) if argument is None else argument for argument in arguments))
+        answer = self.guest.call(name, *(Buffer(ROOM) if argument is None else argument for argument in arguments))
+        if name in {"open", "openat"} and answer >= 0:
+            self.ask_descriptor(answer)
+            self.guest.close(answer)
+
+    def opened(self, path: bytes, fd: int) -> None:
+        """The table has opened a file: it is the right one, and the caller may read it. Then Python opens it, too."""
+        inode = self.find(path)
+        assert inode is not None
+        assert inode.is_regular
+        assert permitted(inode, self.guest.process.credentials, 4)
+        assert self.guest.io.inodes[os.fstat(fd).st_dev, os.fstat(fd).st_ino] is inode
+        again = self.guest.open(path)
+        assert os.read(fd, 100) == os.read(again, 100)
+        assert os.path.samestat(os.fstat(fd), os.fstat(again))
+        self.guest.close(again)
+        self.ask_descriptor(fd)
+        os.close(fd)
+
+    def ask_descriptor(self, fd: int) -> None:
+        """fstat of a descriptor, by the table and by Python."""
+        out = ffi.new("char[]", UNTOUCHED)
+        raw = ffi.new("uint64_t[6]", [fd, int(ffi.cast("uint64_t", out)), 0, 0, 0, 0])
+        value = ffi.new("int64_t *")
+        for _ in range(2):
+            lib.shim_descriptor_keep(0, 0, ffi.NULL)
+            if lib.shim_names_answer(self.engine.loop, 0, os.getpid(), NUMBERS["fstat"], raw, b"", 2**64 - 1, value):
+                self.descriptors_answered += 1
+                attributes = self.guest.host.descriptor_attributes(os.getpid(), fd)
+                inode = self.guest.io.inodes[attributes[:2]]
+                inode.refresh()
+                assert value[0] == 0
+                assert bytes(ffi.buffer(out, 144)) == inode.pack_record()
+            self.guest.fstat(fd)
+
+    def find(self, path: bytes) -> Inode | None:
+        context = self.guest.process.fs
+        return walk(self.guest.thread, context.cwd, context.root, path, True, 0, Walk()).inode
 
     def truth(self, name: str, path: bytes, numbers: list[int]) -> tuple[int, bytes]:
         """The answer to a call, and the bytes it writes."""
@@ -126,7 +172,7 @@ class World:
             size = numbers[-1]
             text = inode.read_link(self.guest.thread)[:size] if inode.is_symlink else b""
             return len(text) or -Errno.EINVAL, text
-        assert "stat" in name, "an open of what is there is not the table's"
+        assert "stat" in name, "an open of what is there is the table's only when it succeeds"
         record = inode.pack_record()
         return 0, _statx(record, inode) if name == "statx" else record
 
@@ -145,6 +191,7 @@ class World:
         self.ask("readlink", path, None, 3)
         self.ask("readlinkat", AT_FDCWD, path, None, 100)
         self.ask("openat", AT_FDCWD, path, O_PATH)
+        self.ask("openat", AT_FDCWD, path, os.O_RDONLY | os.O_NONBLOCK)
 
     # -- changing -----------------------------------------------------------------------------------------------------------
     def change(self, name: str, *arguments: Any) -> None:
@@ -162,7 +209,16 @@ class World:
             self.ask_all(path)
             os.write(fd, data)
             self.ask_all(path)
+            self.ask_descriptor(fd)
             self.guest.close(fd)
+
+    def do_hold(self, path: bytes) -> None:
+        """Keep a descriptor while other things change, and ask about all that are kept."""
+        fd = self.guest.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        if fd >= 0:
+            self.held.append(fd)
+        for held in self.held:
+            self.ask_descriptor(held)
 
     def do_other_process(self) -> None:
         """The same task number belongs to another process, with a current directory and credentials of its own."""
@@ -198,8 +254,9 @@ change = st.one_of(
     st.tuples(st.just("setfsuid"), ids),
     st.tuples(st.just("setresgid"), ids, ids, ids),
     st.tuples(st.just("other_process")),
+    st.tuples(st.just("hold"), path),
 )
-_seen = {"answered": 0}
+_seen = {"answered": 0, "descriptors": 0}
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -215,6 +272,7 @@ def test_the_table_says_what_the_files_say(changes: list[tuple[Any, ...]]) -> No
             for text in UNIVERSE:
                 world.ask_all(text)
             _seen["answered"] += world.answered
+            _seen["descriptors"] += world.descriptors_answered
         finally:
             world.close()
 
@@ -222,6 +280,7 @@ def test_the_table_says_what_the_files_say(changes: list[tuple[Any, ...]]) -> No
 def test_most_repeated_questions_were_answered() -> None:
     """The property above says nothing about a table that is always empty."""
     assert _seen["answered"] > 1000
+    assert _seen["descriptors"] > 1000
 
 
 @pytest.fixture
@@ -307,3 +366,94 @@ def test_a_change_of_anybody_s_directory_is_a_change(world: World) -> None:
     world.guest.process.fs.cwd = world.guest.files.root
     world.guest.process.credentials.setuid(USER)
     assert CONTEXT_CHANGES[0] >= before + 2
+
+
+def test_repeated_opens_that_only_read_are_answered(world: World) -> None:
+    assert answers(world, "openat", AT_FDCWD, b"/a/c", os.O_RDONLY)
+    assert answers(world, "openat", AT_FDCWD, b"a/c", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    assert answers(world, "open", b"/a/d", os.O_RDONLY)
+    others = (os.O_RDWR, os.O_WRONLY, os.O_DIRECTORY, os.O_NOFOLLOW, os.O_NOATIME, os.O_TRUNC, os.O_APPEND, O_PATH, os.O_CREAT)
+    for flags in others:
+        assert not answers(world, "openat", AT_FDCWD, b"/d/b", flags), hex(flags)
+    assert not answers(world, "openat", AT_FDCWD, b"/a", os.O_RDONLY)
+
+
+def test_an_open_that_is_answered_has_the_flags_that_were_asked(world: World) -> None:
+    path = ffi.new("char[]", b"/b")
+    value = ffi.new("int64_t *")
+    for flags in (os.O_RDONLY, os.O_RDONLY | os.O_NONBLOCK):
+        assert answers(world, "openat", AT_FDCWD, b"/b", flags)
+        raw = ffi.new("uint64_t[6]", [AT_FDCWD & (2**64 - 1), int(ffi.cast("uint64_t", path)), flags, 0, 0, 0])
+        assert lib.shim_names_answer(world.engine.loop, 0, os.getpid(), NUMBERS["openat"], raw, path, 2, value)
+        assert fcntl.fcntl(value[0], fcntl.F_GETFL) & ~0o100000 == flags
+        os.close(value[0])
+
+
+def test_who_may_open_is_asked_for_each_identity(world: World) -> None:
+    world.guest.call("chmod", b"/b", 0o600)
+    assert answers(world, "openat", AT_FDCWD, b"/b", os.O_RDONLY)
+    world.guest.process.credentials.setuid(USER)
+    assert answers(world, "stat", b"/b", None), "the name and the file are known to the user, too"
+    assert not answers(world, "openat", AT_FDCWD, b"/b", os.O_RDONLY)
+    assert world.guest.open(b"/b") == -Errno.EACCES
+    assert answers(world, "access", b"/b", 0)
+    assert not answers(world, "openat", AT_FDCWD, b"/b", os.O_RDONLY), "something is known of what the user may do, but not this"
+
+
+def test_a_file_that_was_copied_up_is_opened_in_memory(world: World) -> None:
+    assert answers(world, "openat", AT_FDCWD, b"/b", os.O_RDONLY)
+    world.guest.call("truncate", b"/b", 3)
+    assert answers(world, "openat", AT_FDCWD, b"/b", os.O_RDONLY)
+    assert world.guest.read_file(b"/b") == b"sec"
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_no_more_descriptors_are_held_than_allowed(tmp_path: Path) -> None:
+    world = World(os.fsencode(tmp_path) + b"/root", sources=2)
+    before = open_descriptors()
+    assert all(answers(world, "openat", AT_FDCWD, path, os.O_RDONLY) for path in (b"/a/c", b"/b"))
+    assert open_descriptors() == before + 2
+    assert answers(world, "openat", AT_FDCWD, b"/d/a", os.O_RDONLY)
+    assert open_descriptors() == before + 2
+    count = world.answered
+    world.ask("openat", AT_FDCWD, b"/a/c", os.O_RDONLY)
+    assert world.answered == count, "the oldest has given its place"
+    world.close()
+
+
+def test_opens_are_python_s_once_somebody_watches(world: World) -> None:
+    before = open_descriptors()
+    assert answers(world, "openat", AT_FDCWD, b"/b", os.O_RDONLY)
+    assert open_descriptors() == before + 1
+    queue = world.guest.call("inotify_init1", os.O_NONBLOCK)
+    assert world.guest.call("inotify_add_watch", queue, b"/a", 0x20) == 1
+    assert not answers(world, "openat", AT_FDCWD, b"/b", os.O_RDONLY)
+    assert not answers(world, "openat", AT_FDCWD, b"/a/c", os.O_RDONLY)
+    assert len(os.read(queue, 4096)) == 3 * 32, "each open of a/c is told"
+
+
+def test_files_that_may_be_opened_are_not_pruned(world: World) -> None:
+    assert answers(world, "openat", AT_FDCWD, b"/b", os.O_RDONLY)
+    world.guest.io.live_guests = list
+    world.guest.io.prune()
+    count = world.answered
+    world.ask("openat", AT_FDCWD, b"/b", os.O_RDONLY)
+    assert world.answered > count
+
+
+def test_content_that_two_files_show_is_the_last_opened_one_s(tmp_path: Path) -> None:
+    """The same host file in a copy-on-write view and in a writable one: what is said of one must not be said of the other."""
+    root = os.fsencode(tmp_path) + b"/root"
+    world = World(root, writable=b"/m")
+    assert answers(world, "openat", AT_FDCWD, b"/b", os.O_RDONLY)
+    fd = world.guest.open(b"/m/b", os.O_RDWR)
+    os.write(fd, b"longer than it was before")
+    world.descriptors_answered = 0
+    world.ask_descriptor(fd)
+    assert world.descriptors_answered == 0
+    assert world.guest.fstat(fd)[8] == 25
+    world.guest.close(fd)
+    world.close()

@@ -19,6 +19,7 @@ from pylibos.abi.errno import Errno
 from pylibos.abi.files import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, STATFS
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.fs.inode import Directory, Entry, Inode, Symlink, Volume
+from pylibos.emulation.fs.memfs import claim
 from pylibos.emulation.fs.owners import AS_THEY_ARE, Owners
 from pylibos.monitor.host_abi import Access, AttributeChange, Create, HostError
 
@@ -251,7 +252,7 @@ class HostFile(HostBacked):
         else:
             stream = host.stream_open(self.uri(), access, create)
         assert isinstance(self.volume, HostVolume)
-        self.volume.registry[self.key] = self
+        claim(self.volume.registry, self.key, self)
         return stream
 
     def _open_fresh(self, thread: Thread, access: Access, create: Create) -> HostStream:

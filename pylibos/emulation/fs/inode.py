@@ -214,6 +214,10 @@ class Inode:
         """Whether what is said of the file now holds until forget_record()."""
         return not self.volatile
 
+    def readable_content(self) -> tuple[HostStream, tuple[int, int], bool] | None:
+        """A stream whose file an open for reading gives, its (device, inode), whether the caller is to close it; None: there is none."""
+        return None
+
     def forget_record(self) -> None:
         """Something that stat, access or readlink tell is different now."""
         self.record = None

@@ -216,6 +216,15 @@ class MemSymlink(AttributedSymlink):
     __slots__ = ()
 
 
+def claim(registry: Registry, key: tuple[int, int], inode: Inode) -> None:
+    """Descriptors with this identity on the host are the inode's from now on: what was said of another with that content is withdrawn."""
+    previous = registry.get(key)
+    if previous is not inode:
+        if previous is not None:
+            previous.forget_record()
+        registry[key] = inode
+
+
 class MemFile(Attributed):
     """A regular file.
 
@@ -256,6 +265,9 @@ class MemFile(Attributed):
     @property
     def is_settled(self) -> bool:
         return not self.maybe_dirty
+
+    def readable_content(self) -> tuple[HostStream, tuple[int, int], bool] | None:
+        return (self.content(), self.stream_key, False)
 
     def refresh(self) -> None:
         if self.maybe_dirty and self.stream is not None:
@@ -307,7 +319,7 @@ class MemFile(Attributed):
             self._blocks = attributes.blocks
             volume = self.volume
             assert isinstance(volume, MemVolume)
-            volume.registry[self.stream_key] = self
+            claim(volume.registry, self.stream_key, self)
             self.modified()
         return stream
 
@@ -336,6 +348,7 @@ class MemFile(Attributed):
     def drop_content(self) -> None:
         """Nobody can reach the file any more: give the stream back."""
         if self.stream is not None:
+            self.forget_record()
             self.volume.host.stream_close(self.stream)
             self.stream = None
 

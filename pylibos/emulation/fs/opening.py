@@ -15,8 +15,11 @@ from pylibos.abi.files import (
     O_CREAT,
     O_DIRECTORY,
     O_EXCL,
+    O_LARGEFILE,
     O_NOATIME,
+    O_NOCTTY,
     O_NOFOLLOW,
+    O_NONBLOCK,
     O_PATH,
     O_TMPFILE_BIT,
     O_TRUNC,
@@ -44,6 +47,8 @@ _MASKS: Final = (4, 2, 6, 6)
 """Permission asked for by access mode; mode 3 (no read or write, ioctl only) asks for both."""
 
 _SLOW: Final = O_CREAT | O_DIRECTORY | O_NOFOLLOW | O_PATH | O_TMPFILE_BIT | O_NOATIME | O_TRUNC
+PLAIN_READ: Final = O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_LARGEFILE
+"""Flags of an open that only reads and concerns nobody else: the engine may answer a repeated one (published.py)."""
 _WITH_PATH: Final = O_PATH | O_CLOEXEC | O_DIRECTORY | O_NOFOLLOW
 
 
@@ -53,15 +58,19 @@ def open_path(thread: Thread, base: Inode | None, path: bytes, flags: int, mode:
     files = executive.files
     if not flags & _SLOW and not rules:
         inode = files.find(thread, base, path)
+        repeated = files.repeated
         if inode.is_regular:
             mask = _MASKS[flags & O_ACCMODE]
             if mask & 2 and inode.volume.read_only:
                 raise SyscallError(Errno.EROFS)
             if not permitted(inode, thread.process.credentials, mask):
                 raise SyscallError(Errno.EACCES)
-            if inode.watches is not None or (inode.parent is not None and inode.parent.watches is not None):
+            if _is_watched(inode):
                 return _open_watched(thread, inode, flags, b"")
-            return executive.io.open(thread, inode, flags, b"")
+            answer = executive.io.open(thread, inode, flags, b"")
+            if repeated and not flags & ~PLAIN_READ and files.cache.published is not None:
+                files.cache.published.open(thread, base, path, True, inode)
+            return answer
         return open_inode(thread, inode, flags)
     if flags & O_PATH:
         flags &= _WITH_PATH
@@ -94,9 +103,14 @@ def open_inode(thread: Thread, inode: Inode, flags: int, *, created: bool = Fals
         drop_set_id(thread, inode)
     plain = inode.is_regular and not flags & O_PATH
     path = b"" if plain else path_of(inode, thread.process.fs.root)
-    if not flags & O_PATH and (inode.watches is not None or (inode.parent is not None and inode.parent.watches is not None)):
+    if not flags & O_PATH and _is_watched(inode):
         return _open_watched(thread, inode, flags, path)
     return executive.io.open(thread, inode, flags, path)
+
+
+def _is_watched(inode: Inode) -> bool:
+    """Whether somebody is to be told of opens."""
+    return inode.watches is not None or (inode.parent is not None and inode.parent.watches is not None)
 
 
 def _open_watched(thread: Thread, inode: Inode, flags: int, path: bytes) -> Any:

@@ -24,7 +24,7 @@ from weakref import WeakValueDictionary
 from pylibos.abi.errno import Errno
 from pylibos.abi.files import OVERLAYFS_MAGIC, S_IFMT, S_IFREG, STATFS
 from pylibos.emulation.fs.inode import Entry, Inode
-from pylibos.emulation.fs.memfs import PLAIN, READ, AttributedSymlink, MemDirectory, MemFile, MemSpecial, MemVolume
+from pylibos.emulation.fs.memfs import PLAIN, READ, AttributedSymlink, MemDirectory, MemFile, MemSpecial, MemVolume, claim
 from pylibos.emulation.fs.owners import AS_THEY_ARE, Owners
 from pylibos.monitor.host_abi import Access, Create, HostError, NodeKind
 
@@ -182,9 +182,14 @@ class CowFile(MemFile):
             stream = self.volume.host.stream_open(b"file:" + self.lower, access, create)
             volume = self.volume
             assert isinstance(volume, MemVolume)
-            volume.registry[self.lower_key] = self
+            claim(volume.registry, self.lower_key, self)
             return stream
         return super().open_stream(thread, access, create)
+
+    def readable_content(self) -> tuple[HostStream, tuple[int, int], bool] | None:
+        if not self.lower:
+            return super().readable_content()
+        return (self.volume.host.stream_open(b"file:" + self.lower, READ), self.lower_key, True)
 
     def fill(self, stream: HostStream, keep: int) -> None:
         """Copy up: the lower content (at most ``keep`` bytes of it) into the new stream."""

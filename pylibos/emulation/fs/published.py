@@ -3,7 +3,10 @@
 Owns what may be published and when it is withdrawn. It mirrors two caches that exist anyway, and nothing else:
     the walk cache   a name published is an entry of a table there; whatever drops the entry withdraws the name
     Inode.record     a stat record published is the inode's packed record; forget_record() withdraws it with all that was said of the file
-So an answer of the loop is one that Python would have given without asking the host or looking at anything new. Never published:
+    IoManager.inodes what the content of a published file is on the host: calls that name a descriptor are answered by its record
+So an answer of the loop is one that Python would have given without asking the host or looking at anything new. An open for reading is the
+one answer that asks the host: it opens anew what we hold open, which is what Python does with content in memory. Content of the host's
+that is only read is held open here for it (the lower tree is believed to stand still). Never published:
 what has no record to keep (volatile inodes, files a guest may be writing natively), names relative to a descriptor, long paths, anything
 for a process whose real ids are not those it acts with (access looks for the name with other rights than stat).
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from pylibos.emulation.fs.inode import Inode
     from pylibos.emulation.fs.walk_cache import Key, Table
     from pylibos.emulation.process.thread import Thread
+    from pylibos.monitor.host_abi import HostABI, HostStream
 
 PATH_MAX: Final = 220
 """Longest path published, bytes: what the engine's table has room for."""
@@ -31,6 +35,9 @@ RECORDS: Final = 4096
 LIMIT: Final = 4096
 """Directories, and identities, remembered before all is forgotten."""
 INVALID: Final = 22
+SOURCES: Final = 64
+"""Files the engine may open, unless the runtime knows how many descriptors it has."""
+READ: Final = 4
 BY_EFFECTIVE_IDS: Final = 8
 """Added to the mode: access with AT_EACCESS."""
 
@@ -62,6 +69,12 @@ class NameTable(Protocol):
     def link(self, record: int, text: bytes, error: int) -> None:
         """What readlink says: text, or an errno."""
 
+    def source(self, record: int, stream: HostStream) -> None:
+        """Opens for reading may open this stream of ours anew, until the record is withdrawn."""
+
+    def content(self, key: tuple[int, int], record: int) -> None:
+        """A descriptor with this (device, inode) on the host is one of that file."""
+
     def withdraw(self, record: int) -> None:
         """Forget what was said of a file."""
 
@@ -69,22 +82,37 @@ class NameTable(Protocol):
 class Publication:
     """A file's place in the table: Inode.publication."""
 
-    __slots__ = ("number", "table")
+    __slots__ = ("held", "number", "owner", "table")
 
-    def __init__(self, table: NameTable, number: int) -> None:
-        self.table = table
+    def __init__(self, owner: PublishedNames, number: int) -> None:
+        self.owner = owner
+        self.table = owner.table
         self.number = number
+        self.held: tuple[HostABI, HostStream] | None = None
+        """A stream that is open for the table's sake alone."""
+
+    @property
+    def is_openable(self) -> bool:
+        """Whether the table has a source of it."""
+        return self.number in self.owner.openable
 
     def withdraw(self) -> None:
         """The file's record is not true any more."""
         self.table.withdraw(self.number)
+        self.owner.openable.pop(self.number, None)
+        if self.held is not None:
+            (host, stream), self.held = self.held, None
+            host.stream_close(stream)
 
 
 class PublishedNames:
     """What of one sandbox's file system the engine knows."""
 
-    def __init__(self, table: NameTable) -> None:
+    def __init__(self, table: NameTable, sources: int = SOURCES) -> None:
         self.table = table
+        self.openable: dict[int, Publication] = {}
+        """Record -> publication of the files the engine may open, the oldest first; at most ``sources``: each may be a descriptor."""
+        self._sources = sources
         self._directories: dict[Inode, int] = {}
         self._identities: dict[tuple[object, ...], int] = {}
         self._last_number = 0
@@ -106,6 +134,12 @@ class PublishedNames:
         self._directories.clear()
         self._identities.clear()
         context_changed()
+
+    def stop_opens(self) -> None:
+        """Somebody watches files: every open has to be seen from now on."""
+        self._sources = 0
+        for publication in tuple(self.openable.values()):
+            publication.withdraw()
 
     # -- publishing (called with what the walk cache has just answered) ----------------------------------------------------
     def absent(self, thread: Thread, base: Inode | None, path: bytes, follow: bool) -> None:
@@ -136,14 +170,50 @@ class PublishedNames:
         if number:
             self.table.link(number, text, 0 if text else INVALID)
 
+    def open(self, thread: Thread, base: Inode | None, path: bytes, follow: bool, inode: Inode) -> None:
+        """path leads to inode, a regular file that was opened just to be read."""
+        if not self._sources:
+            return
+        number = self._found(thread, base, path, follow, inode)
+        publication = inode.publication
+        if not number or publication is None or not (publication.is_openable or self._provide(thread, inode, publication)):
+            return
+        self.table.verdict(number, self._identity(thread), READ + BY_EFFECTIVE_IDS, 1)
+
+    def _provide(self, thread: Thread, inode: Inode, publication: Publication) -> bool:
+        """Give the table a source of the file's content; False when there is none."""
+        content = inode.readable_content()
+        if content is None:
+            return False
+        stream, key, is_ours = content
+        if len(self.openable) >= self._sources:
+            next(iter(self.openable.values())).withdraw()
+        publication.held = (thread.process.executive.host, stream) if is_ours else None
+        self.openable[publication.number] = publication
+        self.table.source(publication.number, stream)
+        self.table.content(key, publication.number)
+        self.table.stat(publication.number, inode.stat_record())
+        return True
+
+    def described(self, inode: Inode, statx: bytes | None) -> None:
+        """struct stat (or statx, when given) of a descriptor of inode was asked for."""
+        publication = inode.publication
+        if publication is not None and publication.is_openable and inode.is_settled:
+            if statx is not None:
+                self.table.statx(publication.number, statx)
+            elif inode.record is not None:
+                self.table.stat(publication.number, inode.record)
+
     def _found(self, thread: Thread, base: Inode | None, path: bytes, follow: bool, inode: Inode) -> int:
         """Publish the name of a file whose record may be kept: the record's number; 0 when it may not."""
         if not inode.is_settled:
             return 0
         publication = inode.publication
         if publication is None or publication.number <= self._last_record - RECORDS or publication.table is not self.table:
+            if publication is not None:
+                publication.withdraw()
             self._last_record += 1
-            publication = inode.publication = Publication(self.table, self._last_record)
+            publication = inode.publication = Publication(self, self._last_record)
         return publication.number if self._name(thread, base, path, follow, publication.number) else 0
 
     def _name(self, thread: Thread, base: Inode | None, path: bytes, follow: bool, record: int) -> bool:

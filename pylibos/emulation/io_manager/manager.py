@@ -314,6 +314,8 @@ class IoManager:
         """Drop identities of files that are neither open nor backed by a stream of ours."""
         live = self.live_keys()
         for key, inode in tuple(self.inodes.items()):
+            if inode.publication is not None and inode.publication.is_openable:
+                continue  # the engine opens it without telling
             if key not in live and getattr(inode, "stream_key", None) != key and not isinstance(getattr(inode, "extra", None), FifoState):
                 del self.inodes[key]
         self._prune_at = max(REGISTRY_MINIMUM, 2 * len(self.inodes))

@@ -257,7 +257,10 @@ def sys_inotify_add_watch(thread: Thread, fd: Fd, path: UserPath, mask: UInt) ->
     )
     if number is None:
         raise SyscallError(Errno.EEXIST)
-    thread.process.executive.files.native_changes.watched(inode)
+    files = thread.process.executive.files
+    files.native_changes.watched(inode)
+    if files.cache.published is not None:
+        files.cache.published.stop_opens()
     return number
 
 

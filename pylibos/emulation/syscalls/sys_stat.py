@@ -101,7 +101,11 @@ def descriptor_record(thread: Thread, fd: int) -> tuple[bytes, Inode | None]:
     else:
         inode = io.inodes.get(key)
         if inode is not None:
-            return inode.record_from(attributes), inode
+            record = inode.record_from(attributes)
+            published = executive.files.cache.published
+            if published is not None:
+                published.described(inode, None)
+            return record, inode
     return foreign_record(thread, attributes), None
 
 
@@ -170,7 +174,11 @@ def sys_statx(thread: Thread, dirfd: DirFd, path: UserPath, flags: StatxFlags, m
         record = inode.stat_record()
     else:
         record, inode = descriptor_record(thread, dirfd)
-    buffer.write(_statx(record, inode))
+    data = _statx(record, inode)
+    buffer.write(data)
+    published = thread.process.executive.files.cache.published
+    if inode is not None and published is not None:
+        published.described(inode, data)
 
 
 def _statx(record: bytes, inode: Inode | None) -> bytes:
