@@ -121,6 +121,8 @@ int shim_set_registers(int tid, const uint64_t *registers27);
 int shim_signal_mask(int tid, uint64_t *mask);
 int shim_set_signal_mask(int tid, uint64_t mask);
 int shim_stay(int here);
+int shim_keep(int tid);
+int shim_let_go(int tid, int now);
 int shim_wait_stop(int tid);
 int shim_take_seen(int *tid, int *status);
 int shim_signal_pass(struct shim_loop *loop, int tid, int signal);

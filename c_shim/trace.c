@@ -129,6 +129,36 @@ int shim_stay(int here)
     return 0;
 }
 
+/* One tracee at a time can be kept on the processor of the calling thread, which stays there itself: woken from a stop it would be
+ * placed on an idle processor otherwise, and come back with the next one. */
+static int kept;
+static cpu_set_t kept_before;
+
+int shim_keep(int tid)
+{
+    int processor = sched_getcpu();
+    cpu_set_t set;
+    if (kept || processor < 0)
+        return -EBUSY;
+    if (sched_getaffinity(tid, sizeof kept_before, &kept_before) || !CPU_ISSET(processor, &kept_before))
+        return -EINVAL;
+    CPU_ZERO(&set);
+    CPU_SET(processor, &set);
+    if (sched_setaffinity(tid, sizeof set, &set))
+        return -errno;
+    kept = tid;
+    return 0;
+}
+
+/* Let the tracee go where it could before. now: its number, which an exec may have changed; 0 when it is gone. */
+int shim_let_go(int tid, int now)
+{
+    if (kept != tid)
+        return 0;
+    kept = 0;
+    return now && sched_setaffinity(now, sizeof kept_before, &kept_before) ? -errno : 0;
+}
+
 /* Wait for the next stop of one tracee: its wait status (positive), or -errno. Events of others are put aside, but they are taken:
  * the end of a killed thread group's leader is reported only when its other threads have been waited for. */
 int shim_wait_stop(int tid)

@@ -48,6 +48,7 @@ class ImageLoader:
         tid = task.thread.host_tid
         self._install(tid, task, outcome)
         task.stage = Stage.EXEC_STOPPING
+        self._tracer.keep(tid)
         self._tracer.interrupt(tid)
         self._tracer.reply(call_id, 0)
 
@@ -134,6 +135,7 @@ class ImageLoader:
         if tid == supervisor.init_pid and old_tid == tid and supervisor.main is None:
             self._tracer.resume(tid)
             return
+        self._tracer.let_go(old_tid, tid)
         task = supervisor.rename_task(old_tid, tid)
         if task is None or task.stage is not Stage.EXEC_RUNNING or task.exec is None or not self._is_loader(tid):
             supervisor.kill(tid)
@@ -210,6 +212,7 @@ class ImageLoader:
             if not self._supervisor.remote_call(tid, registers):
                 return
         self._unblock(tid, task)
+        self._tracer.let_go(tid, tid)
         saved[events.RAX] = error
         saved[events.ORIG_RAX] = _NO_CALL
         self._tracer.set_registers(tid, saved)
@@ -228,6 +231,7 @@ class ImageLoader:
 
     def abandoned(self, task: Task) -> None:
         """The task is gone in the middle of an exec."""
+        self._tracer.let_go(task.thread.host_tid, 0)
         outcome, task.exec = task.exec, None
         if outcome is not None:
             self.release(outcome)

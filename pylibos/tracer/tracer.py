@@ -203,6 +203,14 @@ class Tracer:
         """Keep the supervisor on its present processor, which is the one of the guest it has just heard of; or let it go again."""
         lib.shim_stay(1 if here else 0)
 
+    def keep(self, tid: int) -> None:
+        """Keep a task on the supervisor's present processor, unless another one is kept or the host does not allow it."""
+        lib.shim_keep(tid)
+
+    def let_go(self, tid: int, now: int) -> None:
+        """A task that may have been kept can run where it could before. now: its number, if that has changed; 0 when it is gone."""
+        lib.shim_let_go(tid, now)
+
     def wait_stop(self, tid: int) -> int:
         """Wait for one task's next stop: its wait status, or -errno."""
         return int(lib.shim_wait_stop(tid))
