@@ -152,7 +152,7 @@ def test_hostile_combinations_do_not_accumulate() -> None:
         assert value == raw
         assert bool(value & Wide.A) == bool(raw & 1)
         assert value & ~Wide.A == raw & ~1
-    assert len(Wide._value2member_map_) <= params.FLAG_CACHE_LIMIT + 1
+    assert not hasattr(Wide, "_value2member_map_"), "an enum would keep a member for each combination a guest tries"
 
 
 def test_no_decoder() -> None:
