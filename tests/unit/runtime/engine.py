@@ -30,6 +30,8 @@ class FakeTracer:
         self.reports_signals = False
         self.installs: list[tuple[Any, ...]] = []
         self.stays: list[bool] = []
+        self.kept: list[int] = []
+        self.let_go_as: list[int] = []
 
     def install(self, *arguments: Any) -> int:
         self.installs.append(arguments)
@@ -37,6 +39,14 @@ class FakeTracer:
 
     def __getattr__(self, name: str) -> Any:
         return lambda *arguments: self.said.append((name, *arguments))
+
+    def keep(self, tid: int) -> None:
+        self.kept.append(tid)
+
+    def let_go(self, tid: int, now: int) -> None:
+        if tid in self.kept:
+            self.kept.remove(tid)
+            self.let_go_as.append(now)
 
     def new_task(self, tid: int) -> None:
         """What was published for the number's last task is of no interest here."""

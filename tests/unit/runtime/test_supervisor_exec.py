@@ -29,6 +29,7 @@ def begin(bench: Bench) -> None:
     bench.answer_with(make_exec())
     assert bench.event(events.NOTIFIED, number=EXECVE) == [("interrupt", TID), ("reply", CALL_ID, 0)]
     assert bench.stage() is Stage.EXEC_STOPPING
+    assert bench.tracer.kept == [TID]
     assert bench.event(events.STOP, detail=events.EVENT_STOP, value=5) == [("resume", TID)]
     assert bench.stage() is Stage.EXEC_ENTERING
 
@@ -61,6 +62,7 @@ def test_the_happy_path(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(bench.committed) == 1
     assert not bench.killed
     assert bench.tracer.stays == [True, False]
+    assert bench.tracer.kept == []
 
 
 def test_a_kept_interpreter_stays_open(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,6 +125,7 @@ def test_a_refused_execveat_returns_its_error_and_closes_what_was_given(bench: B
     assert bench.tracer.masks[TID] == 0x55
     assert bench.closed == [PROGRAM, INTERPRETER]
     assert bench.stage() is Stage.RUNNING
+    assert (bench.tracer.kept, bench.tracer.let_go_as) == ([], [TID])
 
 
 def test_no_room_for_the_descriptors(bench: Bench) -> None:
@@ -140,8 +143,10 @@ def test_death_in_the_middle_gives_everything_back(bench: Bench) -> None:
     begin(bench)
     bench.event(events.EXIT, value=9)
     assert bench.tracer.stays == [True, False]
+    assert bench.tracer.kept == []
     assert bench.closed == [PROGRAM, INTERPRETER]
     assert TID not in bench.supervisor.tasks
+    assert bench.tracer.let_go_as == [0]
 
 
 def test_another_thread_than_the_leader_takes_its_number(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

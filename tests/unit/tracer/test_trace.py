@@ -245,3 +245,27 @@ print(lib.shim_tgkill(child, child, 0), lib.shim_tgkill(os.getpid(), child, 0) =
 os.kill(child, 9)
 """
     assert run(body) == "True True\n0 True"
+
+
+def test_one_task_at_a_time_is_kept_and_gets_its_processors_back() -> None:
+    body = """
+first, second = sleeper(), sleeper()
+before = os.sched_getaffinity(first)
+tracer.stay(True)
+tracer.keep(first)
+tracer.keep(second)
+print(len(os.sched_getaffinity(first)), os.sched_getaffinity(second) == before, os.sched_getaffinity(0) == os.sched_getaffinity(first))
+tracer.let_go(second, second)
+print(len(os.sched_getaffinity(first)))
+tracer.let_go(first, first)
+tracer.stay(False)
+print(os.sched_getaffinity(first) == before, os.sched_getaffinity(0) == before)
+tracer.keep(second)
+tracer.let_go(second, 0)
+tracer.keep(first)
+print(len(os.sched_getaffinity(first)))
+for child in (first, second):
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+"""
+    assert run(body) == "1 True True\n1\nTrue True\n1"
