@@ -32,6 +32,8 @@ SO_PEERPIDFD: Final = 77
 SOCKET_LEVELS: Final = frozenset((0, SOL_SOCKET, IPPROTO_TCP, IPPROTO_UDP, 41, 58, 270))
 """IP, SOCKET, TCP, UDP, IPV6, ICMPV6, NETLINK: levels whose options concern the socket itself."""
 
+MSG_FASTOPEN: Final = 0x2000_0000
+
 ADDRESS_MAX: Final = 128
 """sizeof(struct sockaddr_storage)."""
 UNIX_PATH_MAX: Final = 108

@@ -16,7 +16,6 @@ from pylibos.monitor.manifest import (
     Limits,
     Manifest,
     ManifestError,
-    Network,
     OnDeny,
     grant_flag,
     parse_duration,
@@ -70,13 +69,12 @@ def refuse_unenforced(manifest: Manifest) -> None:
         raise UsageError(f'{manifest.name}: on_deny = "kill" is not enforced yet', UNENFORCED)
 
 
-def with_flags(manifest: Manifest, parsed: Parsed, network: str | None) -> Manifest:
+def with_flags(manifest: Manifest, parsed: Parsed) -> Manifest:
     """The manifest after the flags of a command line. Raises ManifestError and UsageError."""
     grants: list[Grant] = [grant_flag(GRANT_FLAGS[key], value) for key, value in parsed.order if key in GRANT_FLAGS]
     tmpfs = [guest_path(value, "--tmpfs") for value in parsed.all("tmpfs")]
     manifest = manifest.with_grants(grants, tmpfs)
-    if network is not None:
-        manifest = replace(manifest, network=Network(network))
+    manifest = manifest.with_network(parsed.all("net"), parsed.all("publish"))
     root, cwd = parsed.last("root"), parsed.last("cwd")
     timeout, pids = parsed.last("timeout"), parsed.last("pids")
     if root is not None:
@@ -107,12 +105,12 @@ def pin(manifest: Manifest, invocation: Invocation | None = None, uid: int | Non
         raise UsageError(str(error), "a grant must name something that exists") from None
 
 
-def merged_policy(parsed: Parsed, network: str | None, uid: int | None = None) -> ResolvedManifest:
+def merged_policy(parsed: Parsed, uid: int | None = None) -> ResolvedManifest:
     """File, then flags, then pinned. uid: who the guest is. Raises UsageError."""
     name = parsed.last("policy")
     manifest = read_policy(name) if name is not None else Manifest()
     try:
-        manifest = with_flags(manifest, parsed, network)
+        manifest = with_flags(manifest, parsed)
     except ManifestError as error:
         raise UsageError(str(error), "'pylibos run --help' shows the forms") from None
     refuse_unenforced(manifest)

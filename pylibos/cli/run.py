@@ -35,7 +35,11 @@ OPTIONS = (
     Option("--env -e", "set a variable, or pass the host's", "NAME[=VALUE]", repeat=True),
     Option("--env-pass", "pass the host's variables that match (never loader settings or secrets)", "GLOB", repeat=True),
     Option("--cwd -C", "directory to start in", "PATH"),
-    Option("--net", "none (default) or loopback (a network of the sandbox's own)", "none|loopback"),
+    Option(
+        "--net", "what may be reached outside: example.org:443,*.example.org:80,192.0.2.0/24:22; none (default); loopback: nothing,\n"
+        f"{'':34}but a network of the sandbox's own or no run", "HOST:PORT,...|none|loopback", repeat=True,
+    ),
+    Option("--publish", "let connections to a port of the host (of 127.0.0.1) reach the sandbox", "[HOST:]PORT:GUESTPORT", repeat=True),
     Option("--timeout", "kill everything after this long: 30s, 5m, 200ms", "DURATION"),
     Option("--pids", "at most so many processes and threads (a thread too many ends its process)", "N"),
     Option(
@@ -57,7 +61,6 @@ OPTIONS = (
     Option("--memory -m", metavar="SIZE", refused="no memory limit is enforced yet"),
     Option("--cpus", metavar="N", refused="no processor limit is enforced yet"),
     Option("--name", metavar="NAME", refused="sandboxes have no names yet"),
-    Option("--publish", metavar="PORT", refused="the network has no way in yet"),
     Option("--interactive -i", refused="standard input is always passed on"),
     Option("--tty -t", refused="the guest has no terminal of its own yet"),
     Option("--on-deny", metavar="ACTION", refused="denied calls always fail with an error number"),
@@ -132,14 +135,6 @@ def one_of(parsed: Parsed, key: str, choices: tuple[str, ...], default: str) -> 
     return value
 
 
-def network_of(parsed: Parsed) -> str | None:
-    """--net; a known but unenforceable form is refused by name."""
-    value = parsed.last("net")
-    if value and value.startswith("allow"):
-        raise UsageError(f"--net {value}: not available yet", "choose one of: none, loopback")
-    return one_of(parsed, "net", ("none", "loopback"), "") or None
-
-
 def status_descriptor(parsed: Parsed) -> int | None:
     """--status-fd as an open descriptor that the guest will not inherit."""
     text = parsed.last("status-fd")
@@ -186,7 +181,7 @@ def build_config(parsed: Parsed) -> RunConfig:
             raise UsageError("--as-root contradicts --uid and --gid", "leave one of them out")
         uid = gid = 0
     inside = os.getuid() if uid is None else uid
-    policy = merged_policy(parsed, network_of(parsed), inside)
+    policy = merged_policy(parsed, inside)
     return RunConfig(
         argv=tuple(os.fsencode(word) for word in parsed.rest),
         environment=guest_environment(parsed, policy, inside, dict(os.environ)),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pylibos.emulation.ipc.manager import Ipc
     from pylibos.emulation.memory.quota import Quota
     from pylibos.emulation.net.unix import UnixNames
+    from pylibos.emulation.net.ways import Ways
     from pylibos.emulation.object_manager.manager import ObjectManager
     from pylibos.emulation.process.table import ProcessTable
     from pylibos.emulation.process.thread import Thread
@@ -56,5 +57,5 @@ class Executive:
     """Sockets bound to paths of the view; None until the first."""
     observer: Observer | None = None
     """Makes every call of a thread pass the executive; None without an engine."""
-    internet: bool = False
-    """Policy grants internet sockets: the loopback of a network name space of the guests' own. Never without private_network and root."""
+    ways: Ways | None = None
+    """Ways out of the guests' own network; None: there is none, whatever policy says."""

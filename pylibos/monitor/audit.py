@@ -17,11 +17,11 @@ from collections.abc import Callable
 from typing import Final
 
 from pylibos.abi.record import mutable_record
-from pylibos.monitor.policy import Decision, Deny, Operation
+from pylibos.monitor.policy import AnyOperation, Decision, Deny, NetworkOperation, Operation
 
 ENOENT: Final = 2
 
-OPERATION_NAMES: Final = {
+OPERATION_NAMES: Final[dict[AnyOperation, str]] = {
     Operation.QUERY: "stat",
     Operation.LIST: "list",
     Operation.READ: "open(read)",
@@ -32,6 +32,8 @@ OPERATION_NAMES: Final = {
     Operation.RENAME: "rename",
     Operation.LINK: "link",
     Operation.CHANGE: "change",
+    NetworkOperation.CONNECT: "connect",
+    NetworkOperation.RESOLVE: "resolve",
 }
 
 _FLUSH_BYTES: Final = 1 << 16
@@ -163,14 +165,14 @@ class Audit:
         """Whether allowed operations are to be recorded, too (LinuxHost's record_all)."""
         return self._file is not None
 
-    def record(self, operation: Operation, path: bytes, decision: Decision) -> None:
+    def record(self, operation: AnyOperation, path: bytes, decision: Decision) -> None:
         """One decision of the monitor."""
         if self._file is not None:
             self._file.add(self._json(operation, path, decision))
         if isinstance(decision, Deny):
             self._denied(operation, path, decision)
 
-    def _json(self, operation: Operation, path: bytes, decision: Decision) -> bytes:
+    def _json(self, operation: AnyOperation, path: bytes, decision: Decision) -> bytes:
         import json
 
         seconds, nanoseconds = divmod(self._wall_ns(), _NANOSECONDS)
@@ -187,7 +189,7 @@ class Audit:
             record["errno"] = decision.errno
         return json.dumps(record, separators=(",", ":")).encode("ascii")
 
-    def _denied(self, operation: Operation, path: bytes, decision: Deny) -> None:
+    def _denied(self, operation: AnyOperation, path: bytes, decision: Deny) -> None:
         name = OPERATION_NAMES[operation]
         key = (name, path, decision.rule)
         known = self._denials.get(key)

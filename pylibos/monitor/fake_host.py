@@ -80,6 +80,9 @@ class FakeHost(FakeGuests):
         self.policy = policy or Policy(_EVERYTHING)
         self.clock_ns = clock_ns
         self.waits: dict[int, int] = {}
+        self.ways: dict[bytes, int | None] = {}
+        self.domain_ends: dict[bytes, HostStream] = {}
+        self.protocols: dict[bytes, bytes] = {}
         self.deadline_ns = 0
         self.console = {name: bytearray() for name in (b"0", b"1", b"2")}
         self._tree = Tree(lambda: self.clock_ns)
@@ -132,7 +135,20 @@ class FakeHost(FakeGuests):
             node.content = self.console[name]
             node.readers = node.writers = 1
             return self._register(Opened(node, Access.READ_WRITE))
+        if scheme in (b"tcp", b"udp"):
+            return self._open_way(uri)
         raise fail(Errno.ENXIO if scheme in (b"dev", b"console") else Errno.EINVAL)
+
+    def _open_way(self, uri: Uri) -> HostStream:
+        """``ways`` says what is granted and how it ends; None is a way whose outcome a test writes itself."""
+        if uri not in self.ways:
+            raise fail(Errno.EACCES)
+        first, second = self.stream_open_pair(b"unix:stream", Create.NONBLOCK)
+        outcome = self.ways[uri]
+        if outcome is not None:
+            self.stream_write(second, -1, outcome.to_bytes(4, "little"))
+        self.domain_ends[uri] = second
+        return first
 
     def _open_guest(self, name: bytes, access: int, create: int) -> HostStream:
         pid, _, number = name.partition(b"/")
@@ -427,6 +443,8 @@ class FakeHost(FakeGuests):
         return list(self._find(uri, Operation.QUERY).extended)
 
     def attribute_read(self, uri: Uri, name: bytes) -> bytes:
+        if uri in self.protocols and name == b"system.sockprotoname":
+            return self.protocols[uri]
         try:
             return self._find(uri, Operation.QUERY).extended[name]
         except KeyError:

@@ -21,6 +21,9 @@ URIs (bytes, because Linux path names are bytes):
                         pseudo terminal: its slave; a regular file that has lost its name, as policy granted it by that. Never more than
                         the guest may have anyhow; ENXIO for sockets, EACCES for all else
     watch:HANDLE/MASK   struct inotify_event records (IN_ACCESS, IN_MODIFY, IN_CLOSE_*) of the file behind an open stream; never waits
+    tcp:ADDRESS/PORT udp:ADDRESS/PORT       a way from the sandbox's own network to that address: becomes readable with the outcome, a
+                        little-endian uint32 (0: whoever connects there now arrives; else an errno). A byte written to a tcp: one before
+                        that: the guest does not wait, hold its SYN back. EACCES when no network rule grants it
     console:0 console:1 console:2           the sandbox's standard streams
 
 Errors: every method raises HostError(errno) and nothing else; errno is the host's, unchanged. A policy refusal is

@@ -20,6 +20,7 @@ from pylibos.monitor.linux_system import LinuxSystem, Loop
 if TYPE_CHECKING:
     from pylibos.monitor.host_abi import HostABI, HostStream
     from pylibos.monitor.native import Native
+    from pylibos.monitor.network.link import NetworkLink
     from pylibos.monitor.policy import Policy
 
 
@@ -50,8 +51,10 @@ class LinuxHost(LinuxStreams, LinuxNames, LinuxGuests, LinuxSystem):
         LinuxSystem.__init__(self, loop, self._origin)
 
 
-def attach(host: LinuxHost, *, installer: Installer | None = None, loop: Loop | None = None) -> None:
+def attach(host: LinuxHost, *, installer: Installer | None = None, loop: Loop | None = None, network: NetworkLink | None = None) -> None:
     """Hand over what exists only once the engine runs."""
+    if network is not None:
+        host._network = network
     if installer is not None:
         host._installer = installer
     if loop is not None:
@@ -71,6 +74,8 @@ def close_host(host: LinuxHost) -> None:
     for stream in list(host._streams):
         host.stream_close(stream)  # type: ignore[arg-type]  # a HostStream is the number
     host._tokens.close()
+    if host._network is not None:
+        host._network.close()
 
 
 def _conforms(host: LinuxHost) -> HostABI:

@@ -20,10 +20,16 @@ from pylibos.monitor.linux_streams import apply_change, attributes, rare
 from pylibos.monitor.policy import Operation
 
 EPERM: Final = 1
+EBADF: Final = 9
+ENODATA: Final = 61
+SOCKET_PROTOCOL: Final = b"system.sockprotoname"
+"""The kernel's name of an open socket's protocol (TCP, UDPv6, UNIX-STREAM), as an attribute of the socket."""
 EXDEV: Final = 18
 EINVAL: Final = 22
 _O_PATH: Final = os.O_PATH
 _NAME_LIMIT: Final = 255
+_GUEST_URI: Final = 30
+EOPNOTSUPP: Final = 95
 _KINDS: Final = {int(kind): kind for kind in NodeKind}
 _RENAME_FLAGS: Final = 3
 _ATTRIBUTE_FLAGS: Final = 3
@@ -249,6 +255,8 @@ class LinuxNames:
 
     @host_call
     def attribute_read(self, uri: Uri, name: bytes) -> bytes:
+        if name == SOCKET_PROTOCOL:
+            return _socket_protocol(uri)
         descriptor = self._named_object(uri, Operation.QUERY)
         try:
             return os.getxattr(b"/proc/self/fd/%d" % descriptor, name)
@@ -273,3 +281,16 @@ class LinuxNames:
         path = host_path(uri)
         self._named.allow(operation, path)
         return self._named.open(path, _O_PATH)
+
+
+def _socket_protocol(uri: bytes) -> bytes:
+    """The protocol's name of a guest's socket. EBADF not open, ENODATA no socket."""
+    process, _, descriptor = uri.removeprefix(b"guest:").partition(b"/")
+    if not uri.startswith(b"guest:") or not (process.isdigit() and descriptor.isdigit()) or len(uri) > _GUEST_URI:
+        raise HostError(EINVAL)
+    try:
+        return os.getxattr(b"/proc/%d/fd/%d" % (int(process), int(descriptor)), SOCKET_PROTOCOL).rstrip(b"\0")
+    except FileNotFoundError:
+        raise HostError(EBADF) from None
+    except OSError as error:
+        raise HostError(ENODATA if error.errno == EOPNOTSUPP else error.errno or EINVAL) from None

@@ -20,7 +20,7 @@ from typing import Final
 
 from pylibos.monitor.host_abi import HostError
 from pylibos.monitor.native import AT_FDCWD, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, Native
-from pylibos.monitor.policy import Decision, Deny, Operation, Policy
+from pylibos.monitor.policy import AnyOperation, Decision, Deny, Operation, Policy
 
 ENOENT: Final = 2
 EPERM: Final = 1
@@ -39,7 +39,7 @@ _WALK: Final = os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 _REFUSED_PARTS: Final = (b"/./", b"/../", b"//", b"\0")
 _REFUSED_ENDS: Final = (b"/", b"/.", b"/..")
 
-Recorder = Callable[[Operation, bytes, Decision], None]
+Recorder = Callable[[AnyOperation, bytes, Decision], None]
 """Told of host decisions: (operation, host path, decision)."""
 
 
@@ -67,14 +67,14 @@ def _refuse_odd(path: bytes) -> None:
 class Paths:
     """Opens host names. One per host."""
 
-    __slots__ = ("_check", "_native", "_record_all", "_recorder", "_use_openat2", "policy")
+    __slots__ = ("_check", "_native", "_record_all", "_recorder", "_use_openat2", "policy", "record_all", "recorder")
 
     def __init__(self, policy: Policy, native: Native, recorder: Recorder | None, *, record_all: bool = False) -> None:
         self.policy = policy
         self._check = policy.check
         self._native = native
-        self._recorder = recorder
-        self._record_all = record_all and recorder is not None
+        self.recorder = self._recorder = recorder
+        self.record_all = self._record_all = record_all and recorder is not None
         self._use_openat2 = self._probe()
 
     def _probe(self) -> bool:

@@ -28,6 +28,8 @@ from pylibos.monitor.policy import Operation
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from pylibos.monitor.network.link import NetworkLink
+
 EBADF: Final = 9
 EACCES: Final = 13
 EINVAL: Final = 22
@@ -164,7 +166,10 @@ class LinuxStreams:
             b"console": self._open_console,
             b"guest": self._open_guest,
             b"watch": self._open_watch,
+            b"tcp": lambda name, *_how: self._open_way("tcp", name),
+            b"udp": lambda name, *_how: self._open_way("udp", name),
         }
+        self._network: NetworkLink | None = None
 
     # -- opening ---------------------------------------------------------------------------------------------------
 
@@ -296,6 +301,14 @@ class LinuxStreams:
             raise HostError(EINVAL, "watch")
         self._origin(int(handle))
         descriptor = rare().watch(b"/proc/self/fd/%d" % int(handle), int(mask))
+        return self._register(descriptor, _Origin(changeable=False, installable=False))
+
+    def _open_way(self, protocol: str, name: bytes) -> HostStream:
+        if self._network is None:
+            from pylibos.monitor.network.link import NetworkLink
+
+            self._network = NetworkLink(record=self._paths.recorder)
+        descriptor = self._network.open(protocol, name)
         return self._register(descriptor, _Origin(changeable=False, installable=False))
 
     @host_call

@@ -22,6 +22,8 @@ from pylibos.monitor.globs import Pattern, PatternError
 if TYPE_CHECKING:
     import bisect
     import re
+
+    from pylibos.monitor.network.rules import NetRule
 else:
     bisect, re = Late("bisect"), Late("re")
 
@@ -74,7 +76,11 @@ class Network(enum.Enum):
     """What the guest's network is."""
 
     NONE = "none"
+    """Nothing outside; a loopback of the sandbox's own where the host has name spaces."""
     LOOPBACK = "loopback"
+    """The same, and no run without it."""
+    RULES = "rules"
+    """Also what the rules grant."""
 
 
 class OnDeny(enum.Enum):
@@ -114,6 +120,16 @@ class Restriction:
 
 
 @record
+class Published:
+    """A port of the host (host: an address) whose connections reach a port of the sandbox's loopback. origin: for messages."""
+
+    host: str
+    port: int
+    guest_port: int
+    origin: str
+
+
+@record
 class Environment:
     """The guest's variables: set to a value, or passed on from outside by name or glob."""
 
@@ -144,12 +160,29 @@ class Manifest:
     environment: Environment = field(default_factory=Environment)
     limits: Limits = field(default_factory=Limits)
     network: Network = Network.NONE
+    network_rules: tuple[NetRule, ...] = ()
+    """What may be reached outside; only with Network.RULES."""
+    publish: tuple[Published, ...] = ()
     cwd: str | None = None
     on_deny: OnDeny = OnDeny.ERRNO
     system: bool = True
     """Whether the host's system directories are visible below the copy-on-write root. Without meaning when there is a root."""
     root: Root | None = None
     """The guest's "/", instead of a view of the host."""
+
+    def with_network(self, values: Sequence[str], ports: Sequence[str]) -> Manifest:
+        """This manifest and the flags --net and --publish: none and loopback replace what a file says, rules are added to it."""
+        changed = self
+        for value in (part for text in values for part in text.removeprefix("allow:").split(",")):
+            if value in (Network.NONE.value, Network.LOOPBACK.value):
+                changed = replace(changed, network=Network(value), network_rules=())
+            else:
+                rules = network_rule(value, f"--net {value}")
+                changed = replace(changed, network=Network.RULES, network_rules=(*changed.network_rules, *rules))
+        published = (*changed.publish, *(publish_flag(text, f"--publish {text}") for text in ports))
+        if published and changed.network is Network.NONE:
+            changed = replace(changed, network=Network.LOOPBACK)
+        return replace(changed, publish=published)
 
     def with_grants(self, grants: Sequence[Grant], tmpfs: Sequence[str] = ()) -> Manifest:
         """This manifest and the flags of a command line."""
@@ -178,6 +211,33 @@ def root_flag(value: str) -> Root:
     if separator and last in ("ro", "rw", "cow"):
         return Root(_flag_path("--root", source), MountMode(last), f"--root {value}")
     return Root(_flag_path("--root", value), MountMode.COW, f"--root {value}")
+def network_rule(text: str, origin: str) -> tuple[NetRule, ...]:
+    """The rules one text means. Raises ManifestError, which says the word that was probably meant."""
+    from pylibos.monitor.network.rules import RuleError, parse_rule  # a run without rules need not wait for it
+
+    try:
+        return parse_rule(text, origin)
+    except RuleError as error:
+        plain = ":" not in text
+        hint = _meant(text, ("none", "loopback")) if plain and re.fullmatch("[a-z]{2,}", text) else ""
+        raise ManifestError(f"{origin}: {error}{hint}") from None
+
+
+def publish_flag(text: str, origin: str) -> Published:
+    """``[HOST:]PORT:GUESTPORT``; HOST is an address, 127.0.0.1 when not given. Raises ManifestError."""
+    import ipaddress
+
+    head, _, guest_port = text.rpartition(":")
+    host, _, port = head.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") if host else "127.0.0.1"
+    try:
+        address = str(ipaddress.ip_address(host))
+    except ValueError:
+        raise ManifestError(f'{origin}: "{host}" is not an address of this host') from None
+    outer, inner = (int(part) if re.fullmatch("[0-9]{1,5}", part) else 0 for part in (port, guest_port))
+    if not (0 < outer < 65536 and 0 < inner < 65536):
+        raise ManifestError(f"{origin}: expected [HOST:]PORT:GUESTPORT with ports from 1 to 65535")
+    return Published(address, outer, inner, origin)
 
 
 def _flag_path(flag: str, value: str) -> str:
@@ -246,7 +306,7 @@ class _Reader:
         self._strings_at: dict[str, list[int]] | None = None
 
     def manifest(self, document: Mapping[str, object]) -> Manifest:
-        keys = ("version", "files", "environment", "limits", "network", "tmpfs", "cwd", "on_deny", "system", "root")
+        keys = ("version", "files", "environment", "limits", "network", "publish", "tmpfs", "cwd", "on_deny", "system", "root")
         self._known("", document, keys)
         version = document.get("version")
         if version is None:
@@ -255,6 +315,10 @@ class _Reader:
             raise self._error("", "version", f"version {version!r} is not supported; this pylibos reads version {VERSION}")
         grants, restrictions = self._files(self._table("", document, "files"))
         cwd = self._optional("", document, "cwd", self._absolute)
+        network, rules = self._network(document)
+        published = tuple(self._published(text) for text in self._strings("", document, "publish"))
+        if published and network is Network.NONE:
+            network = Network.LOOPBACK
         return Manifest(
             name=self._name,
             grants=grants,
@@ -262,7 +326,9 @@ class _Reader:
             tmpfs=tuple(self._absolute("", "tmpfs", path) for path in self._strings("", document, "tmpfs")),
             environment=self._environment(self._table("", document, "environment")),
             limits=self._limits(self._table("", document, "limits")),
-            network=self._choice(document, "network", Network, Network.NONE),
+            network=network,
+            network_rules=rules,
+            publish=published,
             cwd=cwd,
             on_deny=self._choice(document, "on_deny", OnDeny, OnDeny.ERRNO),
             system=self._boolean(document, "system", default=True),
@@ -290,6 +356,29 @@ class _Reader:
                     self._pattern(key, pattern)
                 restrictions.append(Restriction(pattern, key == "hidden", self._origin("files", key, pattern)))
         return tuple(grants), tuple(restrictions)
+
+    def _network(self, document: Mapping[str, object]) -> tuple[Network, tuple[NetRule, ...]]:
+        """network = "none", "loopback" or an array of rules."""
+        value = document.get("network", Network.NONE.value)
+        if isinstance(value, str):
+            known = [Network.NONE.value, Network.LOOPBACK.value]
+            if value not in known:
+                rule = '; rules stand in an array: network = ["HOST:PORT"]' if ":" in value else _meant(value, known)
+                raise self._error("", "network", f'unknown network "{value[:64]}"{rule}')
+            return Network(value), ()
+        rules: list[NetRule] = []
+        for text in self._strings("", document, "network"):
+            try:
+                rules.extend(network_rule(text, self._origin("", "network", text)))
+            except ManifestError as error:
+                raise self._error("", "network", str(error)) from None
+        return Network.RULES if rules else Network.NONE, tuple(rules)
+
+    def _published(self, text: str) -> Published:
+        try:
+            return publish_flag(text, self._origin("", "publish", text))
+        except ManifestError as error:
+            raise self._error("", "publish", str(error)) from None
 
     def _mount(self, entry: object) -> Grant:
         if not isinstance(entry, dict):

@@ -173,3 +173,18 @@ def watch(path: bytes, mask: int) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def setns(descriptor: int, kind: int) -> None:
+    """setns(2): the calling thread enters a name space of a kind (CLONE_NEW*; 0 is any)."""
+    _check(_libc.setns(descriptor, kind))
+
+
+def unshare(flags: int) -> None:
+    """unshare(2)."""
+    _check(_libc.unshare(flags))
+
+
+def end_with_parent(signal: int) -> None:
+    """prctl(PR_SET_PDEATHSIG): the calling process gets the signal when the thread that made it ends."""
+    _check(_libc.prctl(1, ctypes.c_ulong(signal), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)))

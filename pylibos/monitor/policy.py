@@ -55,6 +55,16 @@ class Operation(enum.IntEnum):
     CHANGE = 9
 
 
+class NetworkOperation(enum.IntEnum):
+    """What is asked of the network; decided by monitor/network/rules.py."""
+
+    CONNECT = 10
+    RESOLVE = 11
+
+
+AnyOperation = Operation | NetworkOperation
+
+
 @record
 class Allow:
     """Yes. rule: which rule said so."""

@@ -22,6 +22,8 @@ from pylibos.emulation.fs.owners import AS_THEY_ARE, Owners
 from pylibos.emulation.fs.permission import permitted
 from pylibos.emulation.fs.published import PublishedNames
 from pylibos.emulation.io_manager.manager import IoManager
+from pylibos.emulation.net.ways import Ways
+from pylibos.emulation.object_manager.dispatcher import Event
 from pylibos.emulation.object_manager.manager import ObjectManager
 from pylibos.emulation.object_manager.waits import WaitQueue
 from pylibos.emulation.process.process import Process
@@ -31,7 +33,7 @@ from pylibos.emulation.security.credentials import Credentials
 from pylibos.monitor.audit import Audit, AuditFile
 from pylibos.monitor.host_abi import HostError, HostStream
 from pylibos.monitor.linux_host import LinuxHost, attach, close_host, installable_descriptor
-from pylibos.monitor.manifest import MountMode, Network
+from pylibos.monitor.manifest import MountMode
 from pylibos.monitor.policy import Policy
 from pylibos.runtime.memory import TaskMemory
 from pylibos.runtime.names import ShimNames
@@ -41,11 +43,12 @@ from pylibos.runtime.status import ProgramNotExecutable, ProgramNotFound, Pylibo
 if TYPE_CHECKING:
     from pylibos.emulation.fs.filesystem import Plan
     from pylibos.emulation.process.job import Job
-    from pylibos.monitor.policy import Decision, Operation
+    from pylibos.monitor.policy import AnyOperation, Decision
     from pylibos.runtime.config import RunConfig
     from pylibos.runtime.installer import Installer
+    from pylibos.runtime.network import SandboxNetwork
     from pylibos.runtime.supervisor import Supervisor
-    from pylibos.tracer.spawn import Walls
+    from pylibos.tracer.spawn import Init, Walls
 
 CLOCK_MONOTONIC: Final = 1
 EXECUTE: Final = 1
@@ -105,6 +108,10 @@ class Composition:
             Process(self.executive, 0, 0, None, self.credentials, self.context), 0, 0, TaskMemory(0)
         )
         self._enter_directory(config.cwd)
+        self._network: SandboxNetwork | None = None
+        self._established = Event()
+        self.network_failure = ""
+        """Why the sandbox must end because it cannot have the network policy grants."""
 
     def report(self, text: str) -> None:
         """One message to the person, on standard error."""
@@ -114,7 +121,7 @@ class Composition:
         """Our own descriptor behind a stream, if a guest may have it. Raises HostError."""
         return installable_descriptor(self.host, stream)
 
-    def _record(self, operation: Operation, path: bytes, decision: Decision) -> None:
+    def _record(self, operation: AnyOperation, path: bytes, decision: Decision) -> None:
         """One decision of the monitor, in the name of the guest whose call asked for it."""
         supervisor = self._supervisor
         thread = None if supervisor is None else supervisor.calling
@@ -194,8 +201,49 @@ class Composition:
         self.executive.observer = supervisor.observed
         self.executive.private_pids = walls.pids
         self.executive.private_network = walls.network
-        self.executive.internet = self.config.policy.manifest.network is Network.LOOPBACK
         self.executive.private_root = walls.mounts
+        if walls.network and walls.mounts:
+            self.executive.ways = Ways(self.host, self._network.host_ports if self._network is not None else ())
+            if self._network is not None:
+                self.executive.ways.established = self._established
+
+    def start_network(self, init: Init) -> int | None:
+        """Start the network domain if policy needs one; the descriptor to watch. Raises PylibosError."""
+        manifest = self.config.policy.manifest
+        if not manifest.network_rules and not manifest.publish:
+            return None
+        from pylibos.runtime.network import SandboxNetwork, write_resolver_files
+
+        self._network = SandboxNetwork(manifest, self._record, record_all=self.audit.wants_everything or self.config.verbose > 1)
+        attach(self.host, network=self._network.link)
+        write_resolver_files(self._scout, self.config.hostname)
+        return self._network.start(init)
+
+    def network_spoke(self) -> int | None:
+        """The domain has something to say: the descriptor to watch again, or None at its end (ours, too, if network_failure says why)."""
+        network = self._network
+        if network is None:
+            return None
+        descriptor = network.listen()
+        if network.link.ready:
+            self._established.set()
+            if descriptor is None:
+                self.report(f"pylibos: no more network: {network.link.failure}")
+        elif descriptor is None or network.link.failure:
+            self.network_failure = network.link.failure or "no reason given"
+            return None
+        return descriptor
+
+    def end_network(self) -> None:
+        """End the domain; its process may then be waited for."""
+        if self._network is not None:
+            self._network.link.close()
+
+    def stream_ready(self, stream: int, ready: int) -> None:
+        """A host stream the library OS waits for has events."""
+        ways = self.executive.ways
+        if ways is None or not ways.ready(stream, ready):
+            self.executive.files.native_changes.ready(stream)
 
     def denials(self) -> list[str]:
         """What was refused, a line each."""

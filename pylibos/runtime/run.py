@@ -38,6 +38,8 @@ NEW_LISTENER: Final = 8
 WAIT_KILLABLE_RECV: Final = 32
 LISTENER_TAG: Final = 1 << 32
 """Tag of the control socket among the watched streams, whose tags are descriptor numbers."""
+NETWORK_TAG: Final = LISTENER_TAG + 1
+"""Tag of the network domain's control socket."""
 _OOM_SCORE: Final = 500
 ACCOUNT_PERIOD_NS: Final = 50_000_000
 """How often the processor time of all guests is looked at, when it has a limit: what is used beyond it is at most this, per core."""
@@ -79,7 +81,7 @@ class Run:
         self.passage = min(PASSAGE, (PASSAGE + 1 if soft < 0 else soft) - 1)
         """Below the limit: the loader could not put the descriptor there otherwise."""
         self.traced = config.engine == "ptrace"
-        self.loopback = config.policy.manifest.network is Network.LOOPBACK
+        self.network_needed = config.policy.manifest.network is not Network.NONE
         self.timed_out = False
         self.out_of_time = False
         self.requests = 0
@@ -111,21 +113,27 @@ class Run:
         block = pack_init_block(bpf, flags, path, config.argv, environment, self.passage if self.traced else 0)
         block_descriptor = _sealed_memory("pylibos-init", block)
         try:
-            init = start_init((0, 1, 2), block_descriptor, self.loader, loopback=self.loopback, keep_peer=self.traced)
+            init = start_init((0, 1, 2), block_descriptor, self.loader, loopback=True, keep_peer=self.traced)
         except SpawnError as error:
             raise PylibosError(f"cannot start the sandbox: {error}", "run 'pylibos doctor' to see what this host lacks") from error
         finally:
             os.close(block_descriptor)
         self.init = init
-        if self.loopback and not (init.walls.network and init.walls.mounts):
-            os.kill(init.pid, signal.SIGKILL)
-            os.waitpid(init.pid, 0)
+        if self.network_needed and not (init.walls.network and init.walls.mounts):
+            self._abandon(init)
             raise PylibosError(
-                "the network 'loopback' needs a network and a mount name space, and this host gives none",
-                "leave --net loopback out (or network = \"loopback\"), or see 'pylibos doctor'",
+                f"the network '{config.policy.manifest.network.value}' needs a network and a mount name space, and this host gives none",
+                "leave --net and --publish (or network and publish in the policy) out, or see 'pylibos doctor'",
             )
+        try:
+            network = composition.start_network(init)
+        except PylibosError:
+            self._abandon(init)
+            raise
         supervisor = self._supervisor(init)
         try:
+            if network is not None:
+                self.tracer.watch(network, select.POLLIN, NETWORK_TAG)
             self.tracer.seize(init.pid)
             self._limit(init.pid)
             init.control.send(struct.pack("<Q", len(block)))
@@ -136,7 +144,10 @@ class Run:
         except TracerError as error:
             raise PylibosError(f"interception failed: {error}", "run 'pylibos doctor' to see what this host lacks") from error
         finally:
+            composition.end_network()
             supervisor.close()
+        if composition.network_failure:
+            raise PylibosError(f"the sandbox's network could not be kept: {composition.network_failure}", "see 'pylibos doctor'")
         return self._exit_status(status)
 
     def _limit(self, pid: int) -> None:
@@ -145,6 +156,12 @@ class Run:
         size = self.config.policy.manifest.limits.file_size
         if size is not None:
             resource.prlimit(pid, resource.RLIMIT_FSIZE, _bounded(resource.prlimit(pid, resource.RLIMIT_FSIZE), size))
+
+    @staticmethod
+    def _abandon(init: Init) -> None:
+        """The guest never ran: end what would have become it."""
+        os.kill(init.pid, signal.SIGKILL)
+        os.waitpid(init.pid, 0)
 
     def _supervisor(self, init: Init) -> Supervisor:
         composition = self.composition
@@ -168,7 +185,7 @@ class Run:
             self.tracer.protect(self.passage)
         supervisor.only_traced = self.traced
         supervisor.init_pid = init.pid
-        supervisor.on_stream = self._stream
+        supervisor.on_stream = lambda tag, ready: self._stream(supervisor, tag, ready)
         if not self.traced:
             self.tracer.watch(init.control.fileno(), select.POLLIN, LISTENER_TAG)
         supervisor.on_first_process = self._first_process
@@ -208,9 +225,15 @@ class Run:
         look()
         supervisor.arm_timer()
 
-    def _stream(self, tag: int, _ready: int) -> None:
-        if tag != LISTENER_TAG:
-            self.composition.executive.files.native_changes.ready(tag)
+    def _stream(self, supervisor: Supervisor, tag: int, ready: int) -> None:
+        if tag == NETWORK_TAG:
+            network = self.composition.network_spoke()
+            if network is not None:
+                self.tracer.watch(network, select.POLLIN, NETWORK_TAG)
+            elif self.composition.network_failure:
+                supervisor.main_status = signal.SIGKILL
+        elif tag != LISTENER_TAG:
+            self.composition.stream_ready(tag, ready)
         elif self.init is not None:
             self.tracer.accept_listener(self.init.control.fileno())
 

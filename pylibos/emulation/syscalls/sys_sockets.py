@@ -2,11 +2,13 @@
 
 The socket objects are the host's. What makes this safe without copying every message:
 
-* Which sockets a guest can own is decided when they are created. Internet sockets exist only when policy's network is "loopback",
-  netlink route sockets (which only read: guests have no host capability) only in a network name space of the guests' own with an
-  empty host root (``_isolated``; "loopback" implies it). Without it AF_UNIX datagram sockets are not created either, because
-  sendmsg could name any host path with them. With the network "none" socket(AF_INET) is EACCES, as under a Linux security module.
-  Stream and sequenced-packet sockets ignore or refuse a name in sendmsg.
+* Which sockets a guest can own is decided when they are created. Internet sockets and netlink route sockets (which only read: guests have
+  no host capability) exist only in a network name space of the guests' own with an empty host root (``_isolated``). Without it
+  socket(AF_INET) is EACCES, as under a Linux security module, and AF_UNIX datagram sockets are not created either, because
+  sendmsg could name any host path with them. Stream and sequenced-packet sockets ignore or refuse a name in sendmsg.
+* An internet address outside of that name space is asked for before connect and the sends are forwarded: EACCES when no rule grants it,
+  and when one does there is somebody behind it (net/ways.py, ADR 16). What the kernel then reads from the guest's memory may be another
+  address; it has nobody behind it.
 * bind and connect are never forwarded outside isolation, whatever the copied address says: another thread could change it, or the
   descriptor, after the check. AF_UNIX path names belong to the guest's view and are never forwarded at all: in isolation the host
   gets an abstract name in their place (net/unix.py).
@@ -29,15 +31,17 @@ from pylibos.abi.errno import Errno
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.fs.names import make_node, may_change
 from pylibos.emulation.fs.permission import permitted
-from pylibos.emulation.net.addresses import SocketAddress, read_address
+from pylibos.emulation.net.addresses import Destination, SocketAddress, destination, read_address
 from pylibos.emulation.net.unix import NAME_SIZE, UnixNames
-from pylibos.emulation.outcome import FORWARD, Forward, Translated
-from pylibos.emulation.syscalls.params import Address, Fd, Int, Size
+from pylibos.emulation.outcome import FORWARD, Blocking, Forward, Translated
+from pylibos.emulation.security.capabilities import Capability
+from pylibos.emulation.syscalls.params import Address, Fd, Int, Size, UInt
 from pylibos.emulation.syscalls.table import Route, Support, fallback, forwarded, syscall
 from pylibos.monitor.host_abi import HostError
 
 if TYPE_CHECKING:
     from pylibos.emulation.process.thread import Thread
+    from pylibos.monitor.host_abi import DescriptorIdentity
 
 _CREDENTIALS: Final = struct.Struct("<iII")
 """struct ucred: pid, uid, gid."""
@@ -45,6 +49,15 @@ _S_IFSOCK: Final = 0o140000
 _S_IFMT: Final = 0o170000
 _WRITE: Final = 2
 _UNIX_FAMILY: Final = c.AF_UNIX.to_bytes(2, "little")
+_O_NONBLOCK: Final = 0o4000
+_PROTOCOL: Final = b"system.sockprotoname"
+_NAME: Final = struct.Struct("<QI")
+"""The first two fields of struct msghdr: name and its length."""
+_MMSGHDR_SIZE: Final = 64
+_MESSAGES_MAX: Final = 1024
+"""UIO_MAXIOV: the kernel sends no more with one sendmmsg."""
+_LOW_PORTS: Final = 1024
+"""net.ipv4.ip_unprivileged_port_start, as the guest sees it; the host's of this name space is 0."""
 
 
 def _isolated(thread: Thread) -> bool:
@@ -61,11 +74,10 @@ def _socket_type(kind: int) -> int:
 
 
 @syscall("socket", number=41, route=Route.NOTIFY, support=Support.PARTIAL, note="AF_UNIX, AF_INET, AF_INET6, NETLINK_ROUTE; no raw sockets")
-def sys_socket(thread: Thread, domain: Int, kind: Int, protocol: Int) -> Forward:
+def sys_socket(thread: Thread, domain: Int, kind: Int, protocol: Int) -> Forward | Blocking:
     """socket(2). Compare Linux net/socket.c:__sys_socket().
 
-    Raises: EACCES the sandbox has no network, or an AF_UNIX datagram socket outside isolation; EPERM raw; EAFNOSUPPORT; EINVAL;
-    EPROTONOSUPPORT.
+    Raises: EACCES internet, netlink and AF_UNIX datagram sockets outside isolation; EPERM raw; EAFNOSUPPORT; EINVAL; EPROTONOSUPPORT.
     """
     base = _socket_type(kind)
     if domain == c.AF_UNIX:
@@ -75,17 +87,19 @@ def sys_socket(thread: Thread, domain: Int, kind: Int, protocol: Int) -> Forward
     if domain in (c.AF_INET, c.AF_INET6):
         if base == c.SOCK_RAW:
             raise SyscallError(Errno.EPERM)
-        if not thread.executive.internet:
+        if not _isolated(thread):
             raise SyscallError(Errno.EACCES)
         if protocol not in (0, c.IPPROTO_TCP, c.IPPROTO_UDP):
             raise SyscallError(Errno.EPROTONOSUPPORT)
-        return FORWARD
+        ways = thread.executive.ways
+        return FORWARD if ways is None else ways.socket()
     if domain == c.AF_NETLINK:
         if not _isolated(thread):
             raise SyscallError(Errno.EACCES)
         if protocol != c.NETLINK_ROUTE:
             raise SyscallError(Errno.EPROTONOSUPPORT)
-        return FORWARD
+        ways = thread.executive.ways
+        return FORWARD if ways is None else ways.socket()
     raise SyscallError(Errno.EAFNOSUPPORT)
 
 
@@ -117,17 +131,48 @@ def sys_socketpair(thread: Thread, domain: Int, kind: Int, protocol: Int, pair: 
 
 
 # -- names of sockets -------------------------------------------------------------------------------------------------------
-def _require_socket(thread: Thread, fd: int) -> None:
-    """Raise EBADF or ENOTSOCK unless fd is a socket."""
-    if thread.executive.host.descriptor_identity(thread.host_tid, fd).mode & _S_IFMT != _S_IFSOCK:
+def _require_socket(thread: Thread, fd: int) -> DescriptorIdentity:
+    """What fd is. Raise EBADF or ENOTSOCK unless it is a socket."""
+    identity = thread.executive.host.descriptor_identity(thread.host_tid, fd)
+    if identity.mode & _S_IFMT != _S_IFSOCK:
         raise SyscallError(Errno.ENOTSOCK)
+    return identity
 
 
-def _forward_if_isolated(thread: Thread, address: SocketAddress) -> Forward:
-    if _isolated(thread):
+def _require_isolation(thread: Thread) -> None:
+    """Outside isolation every socket is AF_UNIX: EINVAL is what it answers to a foreign family."""
+    if not _isolated(thread):
+        raise SyscallError(Errno.EINVAL)
+
+
+def _outside(thread: Thread, name: SocketAddress) -> Destination | None:
+    """What an address names outside of the sandbox. Raises EACCES when there is no way out at all."""
+    ways = thread.executive.ways
+    where = destination(name, () if ways is None else ways.host_ports)
+    if where is not None and ways is None:
+        raise SyscallError(Errno.EACCES)
+    return where
+
+
+def _is_stream(thread: Thread, fd: int) -> bool:
+    """Whether fd is a TCP socket. Raises EBADF, ENOTSOCK."""
+    try:
+        protocol = thread.executive.host.attribute_read(b"guest:%d/%d" % (thread.host_tid, fd), _PROTOCOL)
+    except HostError as error:
+        raise SyscallError(Errno.EBADF if error.errno == Errno.EBADF else Errno.ENOTSOCK) from None
+    return protocol in (b"TCP", b"TCPv6", b"MPTCP", b"MPTCPv6")
+
+
+def _way_for_sends(thread: Thread, fd: int, destinations: list[Destination], flags: int) -> Forward | Blocking:
+    """What a send that names these destinations answers. A connected TCP socket ignores names; an unconnected one has no peer."""
+    ways = thread.executive.ways
+    if not destinations or ways is None:
         return FORWARD
-    # Outside isolation every socket is AF_UNIX: this is what it answers to a foreign family.
-    raise SyscallError(Errno.EINVAL)
+    if _is_stream(thread, fd):
+        if flags & c.MSG_FASTOPEN:
+            raise SyscallError(Errno.EOPNOTSUPP)
+        return FORWARD
+    return ways.send(destinations)
 
 
 _ISOLATED_ONLY: Final = "names only in a network name space of the guests' own"
@@ -142,7 +187,11 @@ def sys_bind(thread: Thread, fd: Fd, address: Address, size: Int) -> Forward | T
     _require_socket(thread, fd)
     name = read_address(thread.memory, address, size)
     if name.family != c.AF_UNIX:
-        return _forward_if_isolated(thread, name)
+        _require_isolation(thread)
+        may_bind = thread.process.credentials.has_capability(Capability.NET_BIND_SERVICE)
+        if name.family in (c.AF_INET, c.AF_INET6) and 0 < name.port < _LOW_PORTS and not may_bind:
+            raise SyscallError(Errno.EACCES)
+        return FORWARD
     if not _isolated(thread):
         raise SyscallError(Errno.EACCES)
     return FORWARD if name.is_abstract else _bind_path(thread, name)
@@ -173,16 +222,25 @@ def _bind_path(thread: Thread, name: SocketAddress) -> Translated:
 
 
 @syscall("connect", number=42, route=Route.TRACE, support=Support.PARTIAL, note=_ISOLATED_ONLY)
-def sys_connect(thread: Thread, fd: Fd, address: Address, size: Int) -> Forward | Translated:
-    """connect(2). Compare Linux net/unix/af_unix.c:unix_stream_connect().
+def sys_connect(thread: Thread, fd: Fd, address: Address, size: Int) -> Forward | Translated | Blocking:
+    """connect(2). Compare Linux net/unix/af_unix.c:unix_stream_connect(), net/ipv4/af_inet.c:inet_stream_connect().
 
-    Raises: EBADF, ENOTSOCK, EINVAL, EFAULT; for an AF_UNIX path ENOENT and the errors of a path walk, EACCES, ECONNREFUSED.
+    Raises: EBADF, ENOTSOCK, EINVAL, EFAULT; for an AF_UNIX path ENOENT and the errors of a path walk, EACCES, ECONNREFUSED; for an internet
+    address outside EACCES when no rule grants it, and what the attempt ended with.
     """
-    _require_socket(thread, fd)
+    identity = _require_socket(thread, fd)
     name = read_address(thread.memory, address, size)
-    if name.family != c.AF_UNIX or (name.is_abstract and _isolated(thread)):
-        return _forward_if_isolated(thread, name)
-    return Translated((1, _server(thread, name)))
+    if name.family == c.AF_UNIX and not (name.is_abstract and _isolated(thread)):
+        return Translated((1, _server(thread, name)))
+    _require_isolation(thread)
+    where = _outside(thread, name)
+    ways = thread.executive.ways
+    if where is None or ways is None:
+        return FORWARD
+    if not _is_stream(thread, fd):
+        return ways.send([where])
+    waits = not thread.executive.host.descriptor_state(thread.host_tid, fd)[0] & _O_NONBLOCK
+    return ways.connect(where, (identity.device, identity.inode), waits=waits)
 
 
 def _server(thread: Thread, name: SocketAddress) -> bytes:
@@ -202,7 +260,7 @@ def _server(thread: Thread, name: SocketAddress) -> bytes:
 @fallback("sendto", number=44)
 def sys_sendto(
     thread: Thread, fd: Fd, data: Address, size: Size, flags: Int, address: Address, address_size: Int
-) -> Forward | Translated:
+) -> Forward | Translated | Blocking:
     """sendto(2) with an address (without one it is native). Compare Linux net/socket.c:__sys_sendto().
 
     Raises: EBADF, ENOTSOCK, EINVAL, EFAULT; EISCONN outside isolation, where all sockets are streams; those of connect for a path.
@@ -213,7 +271,35 @@ def sys_sendto(
         raise SyscallError(Errno.EISCONN)
     if name.family == c.AF_UNIX and not name.is_abstract:
         return Translated((4, _server(thread, name)))
-    return FORWARD
+    where = _outside(thread, name)
+    return FORWARD if where is None else _way_for_sends(thread, fd, [where], flags)
+
+
+def _destinations(thread: Thread, header: int) -> list[Destination]:
+    """Where outside the message behind a struct msghdr goes: one destination or none."""
+    address, size = _NAME.unpack(thread.memory.read(header, _NAME.size))
+    if not address or not 2 <= size <= c.ADDRESS_MAX:
+        return []
+    where = _outside(thread, read_address(thread.memory, address, size))
+    return [] if where is None else [where]
+
+
+@syscall("sendmsg", number=46, route=Route.TRACE, support=Support.PARTIAL, note="no AF_UNIX path as destination")
+def sys_sendmsg(thread: Thread, fd: Fd, header: Address, flags: Int) -> Forward | Blocking:
+    """sendmsg(2): forwarded; an internet destination outside needs a way. Compare Linux net/socket.c:__sys_sendmsg(). Raises: as sendto."""
+    destinations = _destinations(thread, header) if _isolated(thread) else []
+    return _way_for_sends(thread, fd, destinations, flags) if destinations else FORWARD
+
+
+@syscall("sendmmsg", number=307, route=Route.TRACE, support=Support.PARTIAL, note="no AF_UNIX path as destination")
+def sys_sendmmsg(thread: Thread, fd: Fd, headers: Address, count: UInt, flags: Int) -> Forward | Blocking:
+    """sendmmsg(2): as sendmsg for each message; one destination without way refuses them all. Raises: as sendto."""
+    if not _isolated(thread):
+        return FORWARD
+    found: dict[Destination, None] = {}
+    for index in range(min(count, _MESSAGES_MAX)):
+        found |= dict.fromkeys(_destinations(thread, headers + index * _MMSGHDR_SIZE))
+    return _way_for_sends(thread, fd, list(found), flags)
 
 
 def _showing_paths(thread: Thread, address: int, size_address: int) -> Forward | Translated:
@@ -302,6 +388,4 @@ _GRANTED: Final = "on a socket the guest could only get with policy's leave; no 
 
 forwarded("listen", 50, route=Route.TRACE, why=_GRANTED)
 forwarded("shutdown", 48, route=Route.TRACE, why=_GRANTED)
-forwarded("sendmsg", 46, route=Route.TRACE, why=_GRANTED)
-forwarded("sendmmsg", 307, route=Route.TRACE, why=_GRANTED)
 forwarded("recvmmsg", 299, route=Route.TRACE, why=_GRANTED)

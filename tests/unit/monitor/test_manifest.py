@@ -93,6 +93,12 @@ def test_the_smallest() -> None:
         ("version = 1\nfiles = { wr = [] }", 'p:2: unknown key "wr" in [files]; did you mean "rw"?'),
         ("version = 1\nnetwork = 'non'", 'p:2: unknown network "non"; did you mean "none"?'),
         ("version = 1\nnetwork = 'zzzz'", 'p:2: unknown network "zzzz"; known: none, loopback'),
+        ("version = 1\nnetwork = 'a.example:80'", 'p:2: unknown network "a.example:80"; rules stand in an array: network = ["HOST:PORT"]'),
+        ("version = 1\nnetwork = ['a.example']", "p:2: p:2 network: expected HOST:PORT (HOST:* for every port)"),
+        ("version = 1\nnetwork = [\n'a.example:1',\n'b.example:x']", 'p:2: p:4 network: "x" is not a port (443, 8000-8010, *, 53/udp)'),
+        ("version = 1\nnetwork = [1]", "p:2: network must be a string"),
+        ("version = 1\nnetwork = 1", "p:2: network must be an array of strings"),
+        ("version = 1\npublish = ['80']", "p:2: p:2 publish: expected [HOST:]PORT:GUESTPORT with ports from 1 to 65535"),
         ("version = 1\n[files]\nro = '/x'", "p:3: ro must be an array of strings"),
         ("version = 1\n[files]\nro = [1]", "p:3: ro must be a string"),
         ("version = 1\n[files]\nro = ['x']", 'p:3: "x" must start with /, ~/ or ./'),
@@ -191,3 +197,29 @@ def test_wrong_amounts(text: str) -> None:
         parse_duration(text)
     with pytest.raises(ManifestError):
         parse_size(text)
+
+
+def test_network_rules_and_published_ports() -> None:
+    text = b'version = 1\nnetwork = ["*.example.org:443", "10.0.0.0/8:5432"]\npublish = ["8080:80", "[::1]:1:2"]\n'
+    manifest = parse_manifest(text, "p")
+    assert manifest.network is Network.RULES
+    assert [(rule.origin, rule.name, str(rule.network)) for rule in manifest.network_rules] == [
+        ("p:2 network", "*.example.org", "None"),
+        ("p:2 network", "", "10.0.0.0/8"),
+    ]
+    assert [(port.host, port.port, port.guest_port) for port in manifest.publish] == [("127.0.0.1", 8080, 80), ("::1", 1, 2)]
+
+
+def test_a_published_port_needs_a_network() -> None:
+    assert parse_manifest(b"version = 1\npublish = ['8080:80']", "p").network is Network.LOOPBACK
+    assert Manifest().with_network([], ["8080:80"]).network is Network.LOOPBACK
+
+
+def test_network_flags() -> None:
+    written = parse_manifest(b"version = 1\nnetwork = ['a.example:1']", "p")
+    both = written.with_network(["b.example:2,c.example:3", "allow:d.example:4"], [])
+    assert [rule.name for rule in both.network_rules] == ["a.example", "b.example", "c.example", "d.example"]
+    assert written.with_network(["none"], []).network_rules == ()
+    assert written.with_network(["none"], []).network is Network.NONE
+    assert written.with_network(["none,e.example:5"], []).network is Network.RULES
+    assert written.with_network([], []) == written

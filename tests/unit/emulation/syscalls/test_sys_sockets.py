@@ -37,7 +37,7 @@ class Files:
 
 
 def world(isolated: bool = False) -> World:
-    made = World(files=Files(), private_network=isolated, private_root=isolated, internet=isolated)
+    made = World(files=Files(), private_network=isolated, private_root=isolated)
     for stream in made.host.stream_open_pair(b"unix:stream"):
         made.host.descriptor_install(1001, stream, False)
     made.host.descriptor_install(1001, made.host.stream_open(b"mem:x", Access.READ_WRITE), False)
@@ -69,12 +69,26 @@ def test_which_sockets_exist(domain: int, kind: int, protocol: int, outside: Err
         assert result is FORWARD if expected is None else result == -expected
 
 
-def test_without_policys_leave_there_is_no_internet() -> None:
-    root = World(private_network=True, private_root=True).root
-    assert call(root, "socket", c.AF_INET, c.SOCK_STREAM, 0) == -Errno.EACCES
-    assert call(root, "socket", c.AF_INET6, c.SOCK_DGRAM, 0) == -Errno.EACCES
-    assert call(root, "socket", c.AF_NETLINK, c.SOCK_RAW, c.NETLINK_ROUTE) is FORWARD
-    assert call(root, "socket", c.AF_UNIX, c.SOCK_DGRAM, 0) is FORWARD
+@pytest.mark.parametrize("name", ["connect", "sendto", "sendmsg", "sendmmsg"])
+def test_without_ways_out_everything_outside_is_denied(name: str) -> None:
+    made = world(isolated=True)
+    outside = b"\x02\0\x01\xbb\xc0\0\x02\1" + bytes(8)
+    for address, expected in ((outside, -Errno.EACCES), (INET, FORWARD)):
+        assert reaching(made, name, address) == expected
+
+
+def reaching(made: World, name: str, address: bytes) -> Any:
+    """Make a call that names address."""
+    memory = made.root.memory
+    memory.write(BASE, address)
+    memory.write(BASE + 256, struct.pack("<QI4xQQQQQ", BASE, len(address), 0, 0, 0, 0, 0).ljust(64, b"\0") * 2)
+    if name == "connect":
+        return call(made.root, name, SOCKET, BASE, len(address))
+    if name == "sendto":
+        return call(made.root, name, SOCKET, BASE, 1, 0, BASE, len(address))
+    if name == "sendmsg":
+        return call(made.root, name, SOCKET, BASE + 256, 0)
+    return call(made.root, name, SOCKET, BASE + 256, 2, 0)
 
 
 @pytest.mark.parametrize("one", ["private_network", "private_root"])
