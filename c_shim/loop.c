@@ -220,7 +220,7 @@ struct syscall_info { /* struct ptrace_syscall_info, include/uapi/linux/ptrace.h
     uint32_t data;
 };
 
-/* Whether a call would close or replace the passage descriptor. */
+/* Whether a call that the kernel may execute as it is names the passage descriptor. The library OS refuses it by itself in all others. */
 static int touches_passage(const struct shim_loop *loop, const struct syscall_info *call)
 {
     uint32_t first = (uint32_t)call->argument[0], second = (uint32_t)call->argument[1], passage = (uint32_t)loop->passage;
@@ -229,6 +229,7 @@ static int touches_passage(const struct shim_loop *loop, const struct syscall_in
     case 32: case 72: case 42: case 43: case 44: case 45: case 46: case 47: /* dup fcntl, sockets */
     case 48: case 49: case 50: case 51: case 52: case 54: case 55: case 288: case 299: case 307:
     case 73: case 278: case 295: case 296: case 327: case 328: /* flock vmsplice preadv pwritev */
+    case 8: case 74: case 75: case 77: case 187: case 221: case 277: case 285: case 306: /* lseek fsync fdatasync ftruncate, advice, fallocate */
         return first == passage;
     case 33: case 292: case 40: case 276: /* dup2 dup3 sendfile tee */
         return second == passage || first == passage;

@@ -101,6 +101,8 @@ class LinuxGuests:
     def __init__(self, native: Native, installer: Installer | None, installable: Callable[[int], int]) -> None:
         self._memory = native
         self._installer = installer
+        self._hidden = -1
+        """A descriptor of guests that is the engine's (the passage of ptrace, ADR 8): EBADF, and in no list."""
         self._may_install = installable
 
     # -- memory ------------------------------------------------------------------------------------------------------
@@ -138,14 +140,20 @@ class LinuxGuests:
     # -- descriptors -------------------------------------------------------------------------------------------------
 
     def descriptor_identity(self, host_tid: int, descriptor: int) -> DescriptorIdentity:
+        if descriptor == self._hidden:
+            raise HostError(EBADF)
         record = self._memory.descriptor_attributes(host_tid, descriptor)
         return _new_identity(DescriptorIdentity, record[:3])
 
     def descriptor_attributes(self, host_tid: int, descriptor: int) -> StreamAttributes:
+        if descriptor == self._hidden:
+            raise HostError(EBADF)
         return self._memory.descriptor_attributes(host_tid, descriptor)
 
     @host_call
     def descriptor_state(self, host_tid: int, descriptor: int) -> tuple[int, int]:
+        if descriptor == self._hidden:
+            raise HostError(EBADF)
         try:
             text = _read_proc(b"/proc/%d/fdinfo/%d" % (host_tid, descriptor))
         except HostError as error:
@@ -161,12 +169,15 @@ class LinuxGuests:
     @host_call
     def descriptor_list(self, host_tid: int) -> Sequence[int]:
         try:
-            return sorted(int(name) for name in os.listdir(b"/proc/%d/fd" % host_tid))
+            found = sorted(int(name) for name in os.listdir(b"/proc/%d/fd" % host_tid))
         except FileNotFoundError:
             raise HostError(ESRCH) from None
+        return [number for number in found if number != self._hidden]
 
     @host_call
     def descriptor_name(self, host_tid: int, descriptor: int) -> bytes:
+        if descriptor == self._hidden:
+            raise HostError(EBADF)
         try:
             return os.readlink(b"/proc/%d/fd/%d" % (host_tid, descriptor))
         except FileNotFoundError:

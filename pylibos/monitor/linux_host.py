@@ -51,8 +51,17 @@ class LinuxHost(LinuxStreams, LinuxNames, LinuxGuests, LinuxSystem):
         LinuxSystem.__init__(self, loop, self._origin)
 
 
-def attach(host: LinuxHost, *, installer: Installer | None = None, loop: Loop | None = None, network: NetworkLink | None = None) -> None:
-    """Hand over what exists only once the engine runs."""
+def attach(
+    host: LinuxHost,
+    *,
+    installer: Installer | None = None,
+    loop: Loop | None = None,
+    network: NetworkLink | None = None,
+    hidden: int | None = None,
+) -> None:
+    """Hand over what exists only once the engine runs. hidden: the descriptor number that is the engine's own in every guest."""
+    if hidden is not None:
+        host._hidden = hidden
     if network is not None:
         host._network = network
     if installer is not None:

@@ -190,10 +190,10 @@ class Composition:
         return thread
 
     # -- the engine ---------------------------------------------------------------------------------------------------
-    def attach(self, supervisor: Supervisor, installer: Installer, walls: Walls) -> None:
+    def attach(self, supervisor: Supervisor, installer: Installer, walls: Walls, hidden: int = -1) -> None:
         """Give the host what only a running engine has."""
         self._supervisor = supervisor
-        attach(self.host, installer=installer.install_for_host, loop=EngineLoop(supervisor))
+        attach(self.host, installer=installer.install_for_host, loop=EngineLoop(supervisor), hidden=hidden)
         every_call_is_seen = self.config.trace or self.audit.wants_everything or self.config.verbose > 0
         if self.config.engine == "notify" and not every_call_is_seen:
             sources = min(SOURCES_MAX, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 16)

@@ -190,7 +190,7 @@ class Run:
             self.tracer.watch(init.control.fileno(), select.POLLIN, LISTENER_TAG)
         supervisor.on_first_process = self._first_process
         supervisor.on_request = lambda number: self._request(supervisor, number)
-        composition.attach(supervisor, installer, init.walls)
+        composition.attach(supervisor, installer, init.walls, -1 if init.peer is None else self.passage)
         configure_tracer(self.tracer, traced=self.traced, report_all=self.config.trace)
         if init.walls.pids:
             supervisor.name_space = os.open(f"/proc/{init.pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)

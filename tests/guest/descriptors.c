@@ -1,5 +1,7 @@
 // Descriptor tables: dup, dup2, dup3, F_DUPFD, close, close_range, close-on-exec; positions shared over dup and fork.
 #include "guest.h"
+#include <dirent.h>
+#include <sys/statfs.h>
 #include <linux/close_range.h>
 
 CASE(dup_shares_position)
@@ -160,4 +162,35 @@ CASE(positions_of_directories_survive_fork)
     SHOW(syscall(SYS_getdents64, fd, buffer, sizeof buffer));
     SHOW(lseek(fd, 0, SEEK_SET));
     TRUE(syscall(SYS_getdents64, dup(fd), buffer, sizeof buffer) > 0);
+}
+CASE(nothing_but_the_standard_streams)
+{
+    struct stat status;
+    struct statx longer;
+    struct statfs system;
+    char byte, name[64];
+    int calls[14] = {0}, listed = 0;
+    for (int fd = 3; fd < 1024; fd++) {
+        calls[0] += fcntl(fd, F_GETFD) != -1 || errno != EBADF;
+        calls[1] += syscall(SYS_fstat, fd, &status) != -1 || errno != EBADF;
+        calls[2] += fstatat(fd, "", &status, AT_EMPTY_PATH) != -1 || errno != EBADF;
+        calls[3] += statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &longer) != -1 || errno != EBADF;
+        calls[4] += lseek(fd, 0, SEEK_CUR) != -1 || errno != EBADF;
+        calls[5] += fsync(fd) != -1 || errno != EBADF;
+        calls[6] += fchmod(fd, 0600) != -1 || errno != EBADF;
+        calls[7] += ftruncate(fd, 0) != -1 || errno != EBADF;
+        calls[8] += fchdir(fd) != -1 || errno != EBADF;
+        calls[9] += fstatfs(fd, &system) != -1 || errno != EBADF;
+        calls[10] += read(fd, &byte, 1) != -1 || errno != EBADF;
+        calls[11] += openat(fd, "x", O_RDONLY) != -1 || errno != EBADF;
+        calls[12] += dup(fd) != -1 || errno != EBADF;
+        snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+        calls[13] += readlink(name, &byte, 1) != -1 || errno != ENOENT;
+    }
+    for (int index = 0; index < 14; index++)
+        say("%d: %d", index, calls[index]);
+    DIR *list = opendir("/proc/self/fd");
+    while (readdir(list))
+        listed++;
+    say("%d listed", listed);
 }
