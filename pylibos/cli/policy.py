@@ -20,6 +20,7 @@ from pylibos.monitor.manifest import (
     grant_flag,
     parse_duration,
     parse_manifest,
+    parse_size,
     root_flag,
 )
 from pylibos.monitor.manifest_resolve import Invocation, ResolvedManifest, current_invocation, pin_root, resolve
@@ -76,13 +77,15 @@ def with_flags(manifest: Manifest, parsed: Parsed) -> Manifest:
     manifest = manifest.with_grants(grants, tmpfs)
     manifest = manifest.with_network(parsed.all("net"), parsed.all("publish"))
     root, cwd = parsed.last("root"), parsed.last("cwd")
-    timeout, pids = parsed.last("timeout"), parsed.last("pids")
+    timeout, pids, memory = parsed.last("timeout"), parsed.last("pids"), parsed.last("memory")
     if root is not None:
         manifest = replace(manifest, root=root_flag(root))
     if cwd is not None:
         manifest = replace(manifest, cwd=guest_path(cwd, "--cwd"))
     if timeout is not None:
         manifest = replace(manifest, limits=replace(manifest.limits, timeout_ns=parse_duration(timeout)))
+    if memory is not None:
+        manifest = replace(manifest, limits=replace(manifest.limits, memory=parse_size(memory)))
     if pids is not None:
         if not (pids.isascii() and pids.isdigit()) or not 0 < int(pids) < 1 << 31:
             raise UsageError(f"--pids {pids}: not a number from 1 to {(1 << 31) - 1}", "write --pids 64")

@@ -53,6 +53,8 @@ class Executive:
     """The limits guests are told, the host's own included; None until somebody asks (memory/quota.py)."""
     ipc: Ipc | None = None
     """System V objects and POSIX message queues; None until the first."""
+    memory_kills: int = 0
+    """Guests that the limit on memory has ended."""
     unix_names: UnixNames | None = None
     """Sockets bound to paths of the view; None until the first."""
     observer: Observer | None = None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PATH = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENGINES = ("notify", "ptrace")
-ENFORCED_LIMITS = frozenset({"timeout_ns", "processes", "descriptors", "file_size", "cpu_ns"})
+ENFORCED_LIMITS = frozenset({"timeout_ns", "memory", "processes", "descriptors", "file_size", "cpu_ns"})
 """Fields of the manifest's Limits that the runtime enforces; a policy with any other is refused (it must not look kept when it is not)."""
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from pylibos.runtime.compose import Composition
     from pylibos.runtime.config import RunConfig
+    from pylibos.runtime.memory_limit import MemoryLimit
 
 NEW_LISTENER: Final = 8
 WAIT_KILLABLE_RECV: Final = 32
@@ -84,6 +85,7 @@ class Run:
         self.network_needed = config.policy.manifest.network is not Network.NONE
         self.timed_out = False
         self.out_of_time = False
+        self.memory: MemoryLimit | None = None
         self.requests = 0
         self.tracer = Tracer()
         self.loader = _sealed_memory("pylibos-loader", loader_image())
@@ -156,6 +158,11 @@ class Run:
         size = self.config.policy.manifest.limits.file_size
         if size is not None:
             resource.prlimit(pid, resource.RLIMIT_FSIZE, _bounded(resource.prlimit(pid, resource.RLIMIT_FSIZE), size))
+        memory = self.config.policy.manifest.limits.memory
+        if memory is not None:
+            from pylibos.runtime.memory_limit import DATA_FACTOR
+
+            resource.prlimit(pid, resource.RLIMIT_DATA, _bounded(resource.prlimit(pid, resource.RLIMIT_DATA), DATA_FACTOR * memory))
 
     @staticmethod
     def _abandon(init: Init) -> None:
@@ -198,6 +205,8 @@ class Run:
         limits = self.config.policy.manifest.limits
         if limits.processes is not None:
             supervisor.tasks_max = min(supervisor.tasks_max, limits.processes)
+        if limits.memory is not None:
+            self._watch_memory(supervisor, limits.memory)
         if limits.cpu_ns is not None:
             self._watch_processor_time(supervisor, limits.cpu_ns)
         if self.config.timeout_ns is not None:
@@ -224,6 +233,26 @@ class Run:
 
         look()
         supervisor.arm_timer()
+
+    def _watch_memory(self, supervisor: Supervisor, limit: int) -> None:
+        """Look at what the guests use until the end."""
+        from pylibos.runtime.memory_limit import MemoryLimit
+
+        def kill_all() -> None:
+            supervisor.main_status = signal.SIGKILL
+
+        executive = self.composition.executive
+        keeper = self.memory = MemoryLimit(executive, limit, os.fstat(self.loader).st_dev, kill_all, self._say)
+
+        def look() -> None:
+            self.composition.waits.timers.add(executive.host.clock_read(1) + keeper.look(), look)
+
+        look()
+        supervisor.arm_timer()
+
+    def _say(self, text: str) -> None:
+        if self.config.verbose >= 0:
+            self.composition.report(text)
 
     def _stream(self, supervisor: Supervisor, tag: int, ready: int) -> None:
         if tag == NETWORK_TAG:
@@ -261,6 +290,8 @@ class Run:
             return ExitStatus(reason="timeout", denied=denied)
         if self.out_of_time:
             return ExitStatus(signal=signal.SIGKILL, reason="limit:cpu", denied=denied)
+        if self.memory is not None and self.memory.exceeded:
+            return ExitStatus(signal=signal.SIGKILL, reason="limit:memory", denied=denied)
         if os.WIFSIGNALED(status):
             return ExitStatus(signal=os.WTERMSIG(status), reason="signal", denied=denied)
         return ExitStatus(code=os.WEXITSTATUS(status), denied=denied)

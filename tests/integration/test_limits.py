@@ -1,4 +1,4 @@
-"""Limits of a policy that are kept: processes and threads, descriptors, the size of files, processor time of all guests together."""
+"""Limits of a policy that are kept: processes and threads, descriptors, the size of files, processor time and memory of all together."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.harness.comparison import NOBODY
 from tests.harness.plugin import Comparer
-from tests.harness.programs import python
+from tests.harness.programs import bash, python
 
 
 def policy(scratch: Path, limits: str) -> str:
@@ -102,3 +102,65 @@ def test_a_program_below_its_limits_ends_as_ever(comparer: Comparer, inside: str
     script = "import subprocess; print(subprocess.run(['/bin/sh', '-c', 'exit 5']).returncode)"
     outcome = comparer.inside(python(script, flags=flags), inside)
     assert (outcome.stdout, outcome.completed.status) == (b"5\n", 0), outcome.completed.describe()
+
+
+GROW = """
+import time
+kept = []
+for _ in range(300):
+    kept.append(bytearray(1 << 20))
+    time.sleep(0.001)
+print("not reached")
+"""
+SHARE = """
+import os, time
+kept = bytes(range(256)) * (60 << 12)
+children = []
+for _ in range(4):
+    child = os.fork()
+    if child == 0:
+        time.sleep(0.5)
+        os._exit(kept[1])
+    children.append(child)
+print([os.waitpid(child, 0)[1] >> 8 for child in children])
+try:
+    bytearray(1 << 33)
+except MemoryError:
+    print("too much at once")
+"""
+
+
+@pytest.mark.guest
+@pytest.mark.parametrize("user", [None, NOBODY])
+def test_memory(comparer: Comparer, inside: str, user: int | None) -> None:
+    """The greediest ends, the others go on, and everybody could have known."""
+    told = "grep MemTotal /proc/meminfo; cat /sys/fs/cgroup/memory.max"
+    script = f"{told}; python3 -c '{GROW}' 2>/dev/null; echo $?; grep oom_kill /sys/fs/cgroup/memory.events"
+    outcome = comparer.inside(bash(script, user=user, flags=("-m", "150M")), inside)
+    assert outcome.stdout.split() == [b"MemTotal:", b"153600", b"kB", b"157286400", b"137", b"oom_kill", b"1"], outcome.completed.describe()
+    assert b"memory limit reached: killed 'python3'" in outcome.stderr
+
+
+@pytest.mark.guest
+def test_shared_memory_counts_once_and_a_huge_request_fails(comparer: Comparer, inside: str) -> None:
+    outcome = comparer.inside(python(SHARE, flags=("-m", "150M")), inside)
+    assert outcome.stdout == b"[1, 1, 1, 1]\ntoo much at once\n", outcome.completed.describe()
+
+
+FULL = (
+    "head -c 300M /dev/zero >/tmp/file",
+    "exec python3 -c 'import os\nf = os.memfd_create(str(1))\nwhile True: os.write(f, bytes(1 << 20))'",
+)
+
+
+@pytest.mark.guest
+@pytest.mark.parametrize("script", FULL, ids=["file", "memfd"])
+def test_files_in_memory_count(comparer: Comparer, inside: str, scratch: Path, script: str) -> None:
+    """What no death of a process gives back ends the sandbox."""
+    status = scratch / "status.json"
+    case = bash(f"{script}; sleep 5; echo no", flags=("-p", policy(scratch, 'memory = "100M"'), "--status-file", str(status)))
+    outcome = comparer.inside(case, inside)
+    assert outcome.completed.status == 137, outcome.completed.describe()
+    assert b"no" not in outcome.stdout
+    assert json.loads(status.read_text())["reason"] == "limit:memory"
+    assert not outcome.completed.leaked

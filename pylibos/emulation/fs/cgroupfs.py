@@ -99,6 +99,11 @@ def _memory_account(thread: Thread) -> bytes:
     return b"".join(b"%b %d\n" % row for row in rows.items())
 
 
+def _memory_events(thread: Thread) -> bytes:
+    kills = thread.executive.memory_kills
+    return b"low 0\nhigh 0\nmax %d\noom %d\noom_kill %d\noom_group_kill 0\n" % (kills, kills, kills)
+
+
 def _number(limit: int | None) -> bytes:
     return _NO_LIMIT if limit is None else b"%d\n" % limit
 
@@ -130,6 +135,7 @@ _RENDERED: Final = {
     b"cpu.stat": _processor_time,
     b"cpuset.cpus.effective": _processors,
     b"memory.current": _memory_used,
+    b"memory.events": _memory_events,
     b"memory.max": _memory_limit,
     b"memory.stat": _memory_account,
     b"pids.current": _process_count,

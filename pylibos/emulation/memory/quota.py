@@ -15,6 +15,7 @@ from pylibos.monitor.host_abi import HostError
 if TYPE_CHECKING:
     from pylibos.emulation.executive import Executive
 
+REFRESHED_AT_ONCE: Final = 4096
 DEFAULT_PERIOD_US: Final = 100_000
 """Period told with a limit on processor time when there is none."""
 
@@ -77,10 +78,26 @@ def usage(executive: Executive) -> Usage:
             resident += executive.host.process_usage(process.host_pid).resident_size
         except HostError:
             continue  # it ends just now
-    files = sum(inode.size for inode in list(executive.io.inodes.values()) if getattr(inode, "stream", None) is not None)
+    return Usage(resident, files_size(executive))
+
+
+def files_size(executive: Executive) -> int:
+    """Bytes in memory that are no process's: contents of files (those that may be written to are asked for, a bounded number), System V
+    segments."""
+    total = asked = 0
+    for inode in list(executive.io.inodes.values()):
+        if getattr(inode, "stream", None) is None:
+            continue
+        if not inode.is_settled and asked < REFRESHED_AT_ONCE:
+            asked += 1
+            try:
+                inode.refresh()
+            except HostError:
+                continue
+        total += inode.blocks << 9
     if executive.ipc is not None:
-        files += sum(map(executive.ipc.memory.resident, executive.ipc.memory.segments))
-    return Usage(resident, files)
+        total += sum(map(executive.ipc.memory.resident, executive.ipc.memory.segments))
+    return total
 
 
 def memory_text(executive: Executive) -> bytes:

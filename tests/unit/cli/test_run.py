@@ -102,6 +102,11 @@ def test_root_inside(runtime: Runtime) -> None:
     assert runtime.config.environment[b"USER"] == b"root"
 
 
+def test_a_memory_limit(runtime: Runtime) -> None:
+    main(["run", "-m", "512M", "--", "x"])
+    assert runtime.config.policy.manifest.limits.memory == 512 << 20
+
+
 def test_a_root_directory(runtime: Runtime, tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/passwd").write_text("ada:x:7:7::/home/ada:/bin/sh\n")
@@ -188,7 +193,8 @@ def test_status_descriptor_is_not_inherited(runtime: Runtime) -> None:
         pytest.param(["--publish", "80", "--", "x"], "expected [HOST:]PORT:GUESTPORT", id="publish"),
         pytest.param(["--publish", "host:80:80", "--", "x"], '"host" is not an address', id="publish-name"),
         pytest.param(["--engine", "kvm", "--", "x"], "choose one of: notify, ptrace", id="engine"),
-        pytest.param(["-m", "512M", "--", "x"], "no memory limit is enforced yet", id="limits-not-yet"),
+        pytest.param(["--cpus", "2", "--", "x"], "no processor limit is enforced yet", id="limits-not-yet"),
+        pytest.param(["-m", "much", "--", "x"], '"much" is not a size', id="memory"),
         pytest.param(["--status-fd", "999", "--", "x"], "not an open descriptor", id="closed-descriptor"),
         pytest.param(["--status-fd", "x", "--", "x"], "not an open descriptor", id="no-number"),
         pytest.param(["--audit", "/no/such/dir/a", "--", "x"], "no such directory", id="audit-directory"),
@@ -221,7 +227,7 @@ def test_wrong_command_lines_end_with_125_and_one_line(
         pytest.param("version = 2", "version 2 is not supported", id="version"),
         pytest.param("", "version = 1 is missing", id="empty"),
         pytest.param('version = 1\n[files]\nros = ["/usr"]', 'did you mean "ro"?', id="unknown-key"),
-        pytest.param('version = 1\n[limits]\nmemory = "1G"', "limits.memory is not enforced yet", id="unenforced-limit"),
+        pytest.param('version = 1\n[limits]\nmemory = "lots"', '"lots" is not a size', id="memory"),
         pytest.param('version = 1\non_deny = "kill"', "not enforced yet", id="unenforced-kill"),
         pytest.param("version = = 1", "not TOML", id="not-toml"),
         pytest.param("version = 1\n[files]\nro = ['/no/such']", "/no/such", id="grant-of-nothing"),
