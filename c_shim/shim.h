@@ -124,6 +124,7 @@ int shim_stay(int here);
 int shim_keep(int tid);
 int shim_let_go(int tid, int now);
 int shim_wait_stop(int tid);
+int64_t shim_event_message(int tid);
 int shim_take_seen(int *tid, int *status);
 int shim_signal_pass(struct shim_loop *loop, int tid, int signal);
 

@@ -87,6 +87,13 @@ int shim_set_registers(int tid, const uint64_t *registers27)
 int shim_signal_mask(int tid, uint64_t *mask) { return result(ptrace(PTRACE_GETSIGMASK, tid, sizeof *mask, mask)); }
 int shim_set_signal_mask(int tid, uint64_t mask) { return result(ptrace(PTRACE_SETSIGMASK, tid, sizeof mask, &mask)); }
 
+/* The message of a stopped task's event (PTRACE_GETEVENTMSG); 0 when the task is gone. */
+int64_t shim_event_message(int tid)
+{
+    unsigned long message = 0;
+    return ptrace(PTRACE_GETEVENTMSG, tid, 0, &message) < 0 ? 0 : (int64_t)message;
+}
+
 /* What shim_wait_stop saw of other tasks. A task has at most a stop and its end pending, so the room suffices for 8000. */
 #define SEEN_MAX 16384
 static struct {

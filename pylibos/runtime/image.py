@@ -127,6 +127,7 @@ class ImageLoader:
             self._supervisor.kill(tid)
             return
         task.stage = Stage.EXEC_RUNNING
+        self._supervisor.takeovers.begin(tid, task)
         self._tracer.resume_to_exit(tid)
 
     def executed(self, tid: int, old_tid: int) -> None:
@@ -136,6 +137,7 @@ class ImageLoader:
             self._tracer.resume(tid)
             return
         self._tracer.let_go(old_tid, tid)
+        supervisor.takeovers.succeeded(tid)
         task = supervisor.rename_task(old_tid, tid)
         if task is None or task.stage is not Stage.EXEC_RUNNING or task.exec is None or not self._is_loader(tid):
             supervisor.kill(tid)
@@ -197,6 +199,7 @@ class ImageLoader:
             return
         error = registers[events.RAX]
         self._undo(tid, task, error - (1 << 64) if error >> 63 else -ENOEXEC)
+        self._supervisor.takeovers.failed(tid, task.thread.process.host_pid)
 
     def _undo(self, tid: int, task: Task, error: int) -> None:
         """Close the injected descriptors inside the task and let execve return error."""

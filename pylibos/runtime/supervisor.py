@@ -21,6 +21,7 @@ from pylibos.runtime.cloning import CloneCalls
 from pylibos.runtime.image import ImageLoader
 from pylibos.runtime.observed import ObservedTasks
 from pylibos.runtime.remote import RemoteCalls
+from pylibos.runtime.takeover import Takeovers
 from pylibos.runtime.task import NOT_READY, NotReady, Stage, Task
 from pylibos.runtime.translated import TranslatedCalls
 from pylibos.tracer import tracer as events
@@ -89,6 +90,7 @@ class Supervisor:
         self._signal_watchers = 0
         self.births = Births(self)
         self.clones = CloneCalls(self)
+        self.takeovers = Takeovers(self._handle)
         self._images = ImageLoader(self, loader)
         self._blocking = BlockingCalls(self)
         self._remote = RemoteCalls(self)
@@ -111,9 +113,12 @@ class Supervisor:
         following = self.tracer.next
         handlers = self._handlers
         waits = self.waits
+        leaders = self.takeovers.threads
         while self.main_status is None:
             fields = following()
             try:
+                if leaders and fields[1] in leaders and self.takeovers.put_aside(fields):
+                    continue
                 handlers[fields[0]](fields)
                 if waits.ready:
                     waits.deliver()
@@ -122,6 +127,9 @@ class Supervisor:
             except Exception as fault:
                 self._contain(fields, fault)
         return self.main_status
+
+    def _handle(self, fields: Fields) -> None:
+        self._handlers[fields[0]](fields)
 
     def _contain(self, fields: Fields, fault: Exception) -> None:
         """A bug of ours while a guest's event was handled: that guest ends, the others go on. Without a guest to blame, all end."""
@@ -273,6 +281,8 @@ class Supervisor:
     def finish_traced(self, tid: int, task: Task, outcome: Answer | Blocking) -> None:
         """Carry out the outcome of a call at its RET_TRACE stop."""
         moved = self.installer.moved()
+        if moved is not None and self.tasks.get(tid) is not task:
+            return  # it died during an installation
         if isinstance(outcome, int):
             if moved is None:
                 self.tracer.answer(tid, outcome)
@@ -294,7 +304,7 @@ class Supervisor:
             elif isinstance(outcome, Exec):
                 self._images.begin_traced(tid, task, outcome)
             elif isinstance(outcome, Install):
-                self._install_traced(tid, outcome)
+                self._install_traced(tid, task, outcome)
         else:
             self._blocking.begin_traced(tid, task, outcome)
 
@@ -309,7 +319,7 @@ class Supervisor:
         else:
             self.observed.returned(tid, task)
 
-    def _install_traced(self, tid: int, outcome: Install) -> None:
+    def _install_traced(self, tid: int, task: Task, outcome: Install) -> None:
         try:
             result = self.installer.install_descriptor(tid, self.descriptor(outcome.stream), outcome.close_on_exec)
         except HostError as error:
@@ -319,6 +329,8 @@ class Supervisor:
         self.installed(result)
         self.discard(outcome)
         moved = self.installer.moved()
+        if self.tasks.get(tid) is not task:
+            return  # it died during the installation
         if moved is None:
             self.tracer.answer(tid, result)
         else:
@@ -426,6 +438,10 @@ class Supervisor:
             if not os.WIFSTOPPED(status):
                 self.exited(tid, status)
                 return None
+            if status >> 16 == events.EVENT_EXEC:
+                # It has been killed by another thread's exec, and the number is the new program's.
+                self._images.executed(tid, tracer.event_message(tid))
+                return None
             stop_signal = os.WSTOPSIG(status)
             if stop_signal == signal.SIGTRAP | 0x80:
                 stops += 1
@@ -502,6 +518,7 @@ class Supervisor:
     def forget(self, task: Task) -> None:
         """A task is no more: give up what it was in the middle of."""
         self._blocking.abandoned(task)
+        self.takeovers.failed(task.thread.host_tid, task.thread.process.host_pid)
         self.clones.abandoned(task)
         self.observed.abandoned(task)
         self._images.abandoned(task)

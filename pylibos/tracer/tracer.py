@@ -215,6 +215,10 @@ class Tracer:
         """Wait for one task's next stop: its wait status, or -errno."""
         return int(lib.shim_wait_stop(tid))
 
+    def event_message(self, tid: int) -> int:
+        """What a stopped task's last event was about: for an exec, the number the task had before."""
+        return int(lib.shim_event_message(tid))
+
     def registers(self, tid: int) -> list[int] | None:
         """General registers of a stopped task in struct user_regs_struct order; None when it is gone."""
         if lib.shim_registers(tid, self._registers) < 0:

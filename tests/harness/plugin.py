@@ -45,6 +45,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--escape-rounds", type=int, default=2_000, help="how often each race of tests/escape is run")
     group.addoption("--debootstrap", default="", metavar="DIR", help="a root made by debootstrap, made there when the directory is empty")
     group.addoption("--servers", choices=("some", "all"), default="some", help="all: every server on both engines and as both users")
+    group.addoption("--stress-rounds", type=int, default=4, help="how many rounds of tests/stress are run; 200 before a release")
+    group.addoption("--stress-ng", choices=("short", "all"), default="short", help="how many of stress-ng's stressors are run inside")
     group.addoption("--kill-moments", type=int, default=10, help="at how many random moments the supervisor is killed, per engine")
 
 
