@@ -15,6 +15,12 @@
 /* What to do with a call that reaches the supervisor (shim_loop.action). */
 enum { ACTION_REPORT = 0, ACTION_CONTINUE = 1 };
 
+/* An int argument for which a call that reaches the supervisor is executed by the kernel as it stands, unless it is none of these. */
+struct shim_rule {
+    uint8_t argument, count;
+    uint32_t values[14];
+};
+
 /* shim_names_call.kind: what of the published names answers a call. */
 enum { NAMES_NONE = 0, NAMES_STAT = 1, NAMES_STATX = 2, NAMES_ACCESS = 3, NAMES_LINK = 4, NAMES_OPEN = 5 };
 enum { NAMES_CURRENT = -100 }; /* the directory argument that means the current directory */
@@ -62,7 +68,9 @@ struct shim_loop {
     int passage; /* ptrace engine: the descriptor number guests may not touch, 0 none */
     uint64_t deadline; /* CLOCK_MONOTONIC ns, 0 none */
     uint8_t notified_only[SHIM_CALLS];  /* 1: interrupted before it was received, re-issue whatever SA_RESTART says */
-    uint8_t traced_action[SHIM_CALLS];  /* ACTION_* for calls at a RET_TRACE stop */
+    uint8_t action[SHIM_CALLS];         /* ACTION_*, for traced and notified calls */
+    struct shim_rule rule[SHIM_CALLS];
+    int loopback_connects;              /* 1: connect to 127.0.0.0/8 or ::1 is the kernel's, unseen */
     uint8_t path_argument[SHIM_CALLS];  /* 1 + index of a path to prefetch, 0 none */
     struct shim_names_call names[SHIM_CALLS]; /* notified calls that names.c may answer */
     uint64_t answered;                  /* how many it has answered */

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 from pylibos.abi.record import mutable_record
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pylibos.emulation.config_manager.registry import Registry
     from pylibos.emulation.fs.filesystem import FileSystem
     from pylibos.emulation.io_manager.manager import IoManager
@@ -29,6 +31,10 @@ class Observer(Protocol):
     def filtered(self, thread: Thread) -> None:
         """thread.seccomp has changed: from its next call on it decides."""
         ...
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 @mutable_record
@@ -57,6 +63,8 @@ class Executive:
     """Guests that the limit on memory has ended."""
     unix_names: UnixNames | None = None
     """Sockets bound to paths of the view; None until the first."""
+    first_socket_path: Callable[[], None] = _nothing
+    """Called at that first one: from then on calls that show addresses have to be asked for."""
     observer: Observer | None = None
     """Makes every call of a thread pass the executive; None without an engine."""
     ways: Ways | None = None

@@ -30,6 +30,7 @@ from pylibos.emulation.process.process import Process
 from pylibos.emulation.process.table import ProcessTable
 from pylibos.emulation.process.thread import Thread
 from pylibos.emulation.security.credentials import Credentials
+from pylibos.emulation.syscalls.sys_sockets import SHOWING_PATHS
 from pylibos.monitor.audit import Audit, AuditFile
 from pylibos.monitor.host_abi import HostError, HostStream
 from pylibos.monitor.linux_host import LinuxHost, attach, close_host, installable_descriptor
@@ -199,11 +200,15 @@ class Composition:
             sources = min(SOURCES_MAX, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 16)
             self.executive.files.cache.published = PublishedNames(ShimNames(supervisor.tracer, self.descriptor), sources)
         self.executive.observer = supervisor.observed
+        self.executive.first_socket_path = lambda: supervisor.tracer.report(SHOWING_PATHS)
         self.executive.private_pids = walls.pids
         self.executive.private_network = walls.network
         self.executive.private_root = walls.mounts
         if walls.network and walls.mounts:
-            self.executive.ways = Ways(self.host, self._network.host_ports if self._network is not None else ())
+            host_ports = self._network.host_ports if self._network is not None else ()
+            self.executive.ways = Ways(self.host, host_ports)
+            if host_ports == () and not self.config.trace:
+                supervisor.tracer.let_loopback_connects_pass()
             if self._network is not None:
                 self.executive.ways.established = self._established
 

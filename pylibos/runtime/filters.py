@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from pylibos.emulation.syscalls.all import TABLE, filter_rules
+from pylibos.emulation.syscalls.sys_sockets import SHOWING_PATHS
 from pylibos.emulation.syscalls.table import Route
 from pylibos.monitor.seccomp import Engine, SeccompError, filter_program
 from pylibos.runtime.status import PylibosError
@@ -60,12 +61,16 @@ def configure_tracer(tracer: Tracer, *, traced: bool, report_all: bool = False) 
         if number >= 1024:
             continue
         plain = row.handler is None and not row.alternatives and row.errno is None and number != NR_PAUSE
-        if plain and not report_all and (row.route is Route.TRACE or traced):
+        if plain and not report_all and (row.route in (Route.TRACE, Route.NOTIFY) or traced):
             continued.append(number)
+        if row.passes is not None and not report_all:
+            tracer.let_pass(number, *row.passes)
         waits_in_listener = row.route is Route.NOTIFY or (row.route is Route.DIRECT and row.otherwise is Route.NOTIFY)
         if waits_in_listener and number not in _MAY_BE_INTERRUPTED:
             notified.append(number)
         path = _argument(row, ("UserPath", "OptionalUserPath"))
         if path is not None:
             paths[number] = path
+    if not report_all:
+        continued += SHOWING_PATHS
     tracer.configure(notified, continued, paths)

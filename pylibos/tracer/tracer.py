@@ -80,11 +80,11 @@ class Tracer:
         self._mask = ffi.new("uint64_t *")
 
     def configure(self, notified: Iterable[int], continued: Iterable[int], paths: dict[int, int]) -> None:
-        """Fill the loop's tables: calls answered by notification alone, traced calls to continue unseen, arguments to prefetch."""
+        """Fill the loop's tables: calls answered by notification alone, calls to continue unseen, arguments to prefetch."""
         for number in notified:
             self._loop.notified_only[number] = 1
         for number in continued:
-            self._loop.traced_action[number] = 1
+            self._loop.action[number] = 1
         for number, index in paths.items():
             self._loop.path_argument[number] = index + 1
 
@@ -102,6 +102,24 @@ class Tracer:
     def new_task(self, tid: int) -> None:
         """A host task number stands for another task from now on: what was published for the old one does not hold."""
         lib.shim_names_task_new(tid)
+
+    def let_pass(self, number: int, argument: int, values: Iterable[int]) -> None:
+        """Continue a call unseen when its int argument is one of at most PASS_MAX values; none: report it again."""
+        rule = self._loop.rule[number]
+        rule.argument = argument
+        rule.count = 0
+        for value in values:
+            rule.values[rule.count] = value & 0xFFFFFFFF
+            rule.count += 1
+
+    def let_loopback_connects_pass(self) -> None:
+        """Continue connect unseen when it names the loopback: where no address leads anywhere else."""
+        self._loop.loopback_connects = 1
+
+    def report(self, numbers: Iterable[int]) -> None:
+        """Continue these calls unseen no more."""
+        for number in numbers:
+            self._loop.action[number] = 0
 
     def protect(self, passage: int) -> None:
         """Answer EBADF to traced calls that would close, replace or read this descriptor number."""

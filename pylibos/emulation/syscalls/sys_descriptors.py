@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pylibos.abi.errno import Errno
-from pylibos.abi.files import O_CLOEXEC, O_NONBLOCK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK
+from pylibos.abi.files import O_CLOEXEC, O_NONBLOCK, S_IFCHR, S_IFMT, S_IFSOCK
 from pylibos.abi.process import SIGIO
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.fs.notify import (
@@ -134,8 +134,8 @@ FIGETBSZ: Final = 2
 FS_IOC_GETFLAGS: Final = 0x80086601
 TIOCSTI: Final = 0x5412
 
-_ANY: Final = frozenset((FIOCLEX, FIONCLEX, FIONBIO, FIOASYNC))
-"""Of any descriptor. The pointer of FIONBIO and FIOASYNC is to an int that carries no authority; who gets SIGIO is F_SETOWN's."""
+_ANY: Final = frozenset((FIOCLEX, FIONCLEX, FIONBIO, FIOASYNC, FIONREAD))
+"""Of any descriptor. The pointer of the last three is to an int that carries no authority; who gets SIGIO is F_SETOWN's."""
 
 _TERMINAL: Final = frozenset(
     (
@@ -158,7 +158,6 @@ _TERMINAL: Final = frozenset(
         0x5411,  # TIOCOUTQ
         0x5413,  # TIOCGWINSZ
         0x5414,  # TIOCSWINSZ
-        0x541B,  # FIONREAD
         0x5422,  # TIOCNOTTY
         0x5425,  # TCSBRKP
         0x5429,  # TIOCGSID
@@ -175,24 +174,24 @@ _TERMINAL: Final = frozenset(
 )
 """Of a terminal the guest holds. Not here: TIOCSTI (types for others), TIOCLINUX, TIOCCONS, TIOCGPTPEER (opens by name)."""
 
-_SOCKET: Final = frozenset((0x8905, 0x5411, 0x541B, 0x8906, 0x8907))
-"""SIOCATMARK, TIOCOUTQ (SIOCOUTQ), FIONREAD (SIOCINQ), SIOCGSTAMP, SIOCGSTAMPNS: of a socket the guest holds."""
+_SOCKET: Final = frozenset((0x8905, 0x5411, 0x8906, 0x8907))
+"""SIOCATMARK, TIOCOUTQ (SIOCOUTQ), SIOCGSTAMP, SIOCGSTAMPNS: of a socket the guest holds."""
 
 
-@syscall("ioctl", number=16, support=Support.PARTIAL, note="close-on-exec, non-blocking, SIGIO, bytes waiting, terminals; nothing else")
+@syscall(
+    "ioctl",
+    number=16,
+    support=Support.PARTIAL,
+    note="close-on-exec, non-blocking, SIGIO, bytes waiting, terminals; nothing else",
+    passes=(1, _ANY),
+)
 def sys_ioctl(thread: Thread, fd: Fd, command: UInt, argument: ULong) -> Forward | int:
     """ioctl(2). Forwarded commands read or write only the guest's own memory. Raises EBADF, ENOTTY."""
     if command in _ANY:
         return FORWARD
     identity = thread.process.executive.host.descriptor_identity(thread.host_tid, fd)
     kind = identity.mode & S_IFMT
-    if kind == S_IFCHR:
-        if command in _TERMINAL:
-            return FORWARD
-    elif kind == S_IFSOCK:
-        if command in _SOCKET:
-            return FORWARD
-    elif command == FIONREAD and (kind in {S_IFREG, S_IFIFO, 0}):
+    if (kind == S_IFCHR and command in _TERMINAL) or (kind == S_IFSOCK and command in _SOCKET):
         return FORWARD
     raise SyscallError(Errno.ENOTTY)
 

@@ -216,6 +216,7 @@ def _bind_path(thread: Thread, name: SocketAddress) -> Translated:
                 inode = make_node(files, thread, None, path, _S_IFSOCK | 0o777)
                 if executive.unix_names is None:
                     executive.unix_names = UnixNames()
+                    executive.first_socket_path()
                 executive.unix_names.enter(inode, host_name, path + b"\0")
 
     return Translated((1, _UNIX_FAMILY + host_name), done)
@@ -302,6 +303,10 @@ def sys_sendmmsg(thread: Thread, fd: Fd, headers: Address, count: UInt, flags: I
     return _way_for_sends(thread, fd, list(found), flags)
 
 
+SHOWING_PATHS: Final = (43, 45, 51, 52, 288)
+"""accept, recvfrom, getsockname, getpeername, accept4: with an address they are only the kernel's until a socket is bound to a path."""
+
+
 def _showing_paths(thread: Thread, address: int, size_address: int) -> Forward | Translated:
     """Let a call that writes a socket's address run, and put the path where the host has written one of our names."""
     names = thread.executive.unix_names
@@ -354,7 +359,14 @@ def sys_recvfrom(thread: Thread, fd: Fd, data: Address, room: Size, flags: Int, 
 
 
 # -- options ----------------------------------------------------------------------------------------------------------------
-@syscall("setsockopt", number=54, route=Route.TRACE, support=Support.PARTIAL, note="levels SOCKET, IP, IPV6, TCP, UDP, ICMPV6, NETLINK")
+@syscall(
+    "setsockopt",
+    number=54,
+    route=Route.TRACE,
+    support=Support.PARTIAL,
+    note="levels SOCKET, IP, IPV6, TCP, UDP, ICMPV6, NETLINK",
+    passes=(1, c.SOCKET_LEVELS),
+)
 def sys_setsockopt(thread: Thread, fd: Fd, level: Int, option: Int, value: Address, size: Int) -> Forward:
     """setsockopt(2): forwarded for levels that concern the socket itself. Compare net/socket.c. Raises: ENOPROTOOPT another level."""
     if level not in c.SOCKET_LEVELS:

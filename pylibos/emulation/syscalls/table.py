@@ -11,7 +11,7 @@ Source: docs/contracts.md; gVisor's idea that the table is the compatibility doc
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FunctionType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -71,6 +71,9 @@ class SyscallRow:
 
     ``alternatives``: a DIRECT (or forwarded) row is native only when one of them holds; else ``otherwise`` is the route, and
     the answer that of ``fallback`` or, without one, ``errno``.
+
+    ``passes``: (index of an int argument, at most PASS_MAX values). With one of these values the handler answers FORWARD, whatever else
+    there is: the engine need not ask it.
     """
 
     number: int
@@ -85,8 +88,10 @@ class SyscallRow:
     fallback: Callable[..., Any] | None = None
     restart: Restart = Restart.SYS
     module: str = ""
+    passes: tuple[int, tuple[int, ...]] | None = None
 
 
+PASS_MAX: Final = 14
 TABLE: Final[dict[int, SyscallRow]] = {}
 ENTRIES: Final[dict[int, Entry]] = {}
 _FALLBACKS: Final[dict[int, tuple[str, Callable[..., Any], Entry]]] = {}
@@ -110,6 +115,7 @@ def syscall(
     support: Support = Support.FULL,
     note: str = "",
     restart: Restart = Restart.SYS,
+    passes: tuple[int, Iterable[int]] | None = None,
 ) -> Callable[[Handler], Handler]:
     """Register the decorated ``sys_<name>(thread, ...)`` as the answer to call ``number``. Returns the function unchanged."""
     if support is Support.PARTIAL and not note:
@@ -121,7 +127,12 @@ def syscall(
 
     def register(function: Handler) -> Handler:
         entry = build_entry(name, function)
-        _add(SyscallRow(number, name, route, support, note, handler=function, restart=restart, module=function.__module__), entry)
+        row = SyscallRow(number, name, route, support, note, handler=function, restart=restart, module=function.__module__)
+        if passes is not None:
+            row.passes = (passes[0], tuple(sorted(passes[1])))
+            if len(row.passes[1]) > PASS_MAX:
+                raise TypeError(f"{name}: more values than the engine has room for")
+        _add(row, entry)
         return function
 
     return register
