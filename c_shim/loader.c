@@ -213,6 +213,9 @@ static __attribute__((noreturn)) void start_program(uint64_t *stack)
         call3(NR_mprotect, down((uint64_t)stack), PAGE, PROT_READ | PROT_WRITE | PROT_EXEC | PROT_GROWSDOWN);
     patch_auxv(aux, program_bias, interpreter_bias);
     stack = insert_prefix(stack);
+    for (p = stack + 1 + stack[0] + 1; *p++;)
+        ;
+    plan->auxiliary = (uint64_t)p;
     if (plan->announce)
         __asm__ volatile("mov %0, %%rsp\n\t"
                          "xor %%edx, %%edx\n\t"

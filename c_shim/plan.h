@@ -34,6 +34,7 @@ struct plan_image {
 struct exec_plan {
     uint64_t magic;
     uint64_t executable_stack;
+    uint64_t auxiliary; /* written by the loader: where the program's auxiliary vector stands */
     uint64_t announce; /* make one call of pause(2), with the entry point as argument, instead of jumping there */
     uint64_t uid, euid, gid, egid;
     uint64_t prefix_count;  /* strings that replace argv[0]; 0: argv is as the guest gave it */

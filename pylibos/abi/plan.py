@@ -20,13 +20,16 @@ PLAN_MAGIC = 0x3130736F62696C50
 PLAN_SEGMENTS = 32
 PLAN_STRINGS = 12288
 
+AUXILIARY_ADDRESS = PLAN_ADDRESS + 16
+"""Where the loader leaves the address of the program's auxiliary vector."""
+
 SCRATCH_ADDRESS = PLAN_ADDRESS + 0x3C00
 """Free bytes behind the plan in the loader's last page: arguments of calls the supervisor has a task make."""
 SCRATCH_SIZE = 0x400
 PASSAGE = 1023
 """Descriptor number through which guests receive descriptors under the ptrace engine; hidden from them, and not closable."""
 
-_HEADER = struct.Struct("<9Q")
+_HEADER = struct.Struct("<10Q")
 _IMAGE = struct.Struct("<6Q")
 _SEGMENT = struct.Struct("<5Q")
 IMAGE_SIZE = _IMAGE.size + PLAN_SEGMENTS * _SEGMENT.size
@@ -80,7 +83,7 @@ def pack_plan(
     strings = b"\0".join([path, *prefix]) + b"\0"
     if len(strings) > PLAN_STRINGS:
         raise ValueError("strings too long")
-    head = _HEADER.pack(PLAN_MAGIC, executable_stack, announce, *identity, len(prefix), len(strings))
+    head = _HEADER.pack(PLAN_MAGIC, executable_stack, 0, announce, *identity, len(prefix), len(strings))
     return head + pack_image(program) + pack_image(interpreter) + strings
 
 

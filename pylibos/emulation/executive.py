@@ -22,7 +22,40 @@ if TYPE_CHECKING:
     from pylibos.emulation.object_manager.manager import ObjectManager
     from pylibos.emulation.process.table import ProcessTable
     from pylibos.emulation.process.thread import Thread
+    from pylibos.emulation.process.tracing import Tracee, Traces
     from pylibos.monitor.host_abi import HostABI
+
+
+class TraceAccess(Protocol):
+    """A stopped tracee's registers, memory and signals, through the host tracer. Raises SyscallError with the host's errno."""
+
+    def read(self, thread: Thread, request: int, address: int, size: int) -> bytes:
+        """What a request puts at its data argument."""
+        ...
+
+    def write(self, thread: Thread, request: int, address: int, data: bytes) -> None:
+        """A request that takes what its data argument points at."""
+        ...
+
+    def plain(self, thread: Thread, request: int, address: int, data: int) -> None:
+        """A request whose arguments are numbers."""
+        ...
+
+    def read_set(self, thread: Thread, kind: int, size: int) -> bytes:
+        """A register set, at most size bytes."""
+        ...
+
+    def write_set(self, thread: Thread, kind: int, data: bytes) -> None:
+        """Set one."""
+        ...
+
+    def call_information(self, tracee: Tracee) -> bytes:
+        """struct ptrace_syscall_info for the stop as the tracer sees it."""
+        ...
+
+    def listen(self, tracee: Tracee) -> None:
+        """Leave it in its group stop, but report what happens to it."""
+        ...
 
 
 class Observer(Protocol):
@@ -30,6 +63,14 @@ class Observer(Protocol):
 
     def filtered(self, thread: Thread) -> None:
         """thread.seccomp has changed: from its next call on it decides."""
+        ...
+
+    def traces(self) -> Traces:
+        """Who traces whom."""
+        ...
+
+    def access(self) -> TraceAccess:
+        """To stopped tracees."""
         ...
 
 

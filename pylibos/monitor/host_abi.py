@@ -20,6 +20,7 @@ URIs (bytes, because Linux path names are bytes):
     guest:PID/FD        a new open of the pipe, terminal or memfd a guest descriptor (of host process PID) refers to; for the master of a
                         pseudo terminal: its slave; a regular file that has lost its name, as policy granted it by that. Never more than
                         the guest may have anyhow; ENXIO for sockets, EACCES for all else
+    guest:PID/mem       the memory of a guest process, as it is when it is opened (proc_pid_mem(5))
     watch:HANDLE/MASK   struct inotify_event records (IN_ACCESS, IN_MODIFY, IN_CLOSE_*) of the file behind an open stream; never waits
     tcp:ADDRESS/PORT udp:ADDRESS/PORT       a way from the sandbox's own network to that address: becomes readable with the outcome, a
                         little-endian uint32 (0: whoever connects there now arrives; else an errno). A byte written to a tcp: one before

@@ -32,16 +32,19 @@ ENXIO: Final = 6
 _TERMINAL_MAJORS: Final = frozenset({4, 5, *range(136, 144)})
 _HARMLESS_MEMORY_MINORS: Final = frozenset({3, 5, 7, 8, 9})
 """null zero full random urandom."""
+_PID_DIGITS: Final = 12
 _MASTER: Final = os.makedev(5, 2)
 _NO_TERMINAL: Final = os.O_NOCTTY | os.O_CLOEXEC
 
 
 def reopen_guest(name: bytes, flags: int, console: tuple[int, ...], allowed: Callable[[bytes], None] | None = None) -> int:
-    """A new descriptor of ours of what ``PID/FD`` refers to. flags: O_* with O_PATH to look only. Raises HostError, OSError.
+    """A new descriptor of ours of what ``PID/FD`` refers to, or of the memory of PID for ``PID/mem``. flags: O_* with O_PATH to look only. Raises HostError, OSError.
 
     allowed: raises unless policy grants the access to the last host path of a regular file without a name; None refuses such files too.
     """
     pid_text, _, number_text = name.partition(b"/")
+    if number_text == b"mem" and pid_text.isdigit() and len(pid_text) < _PID_DIGITS and int(pid_text) > 1:
+        return os.open(b"/proc/%d/mem" % int(pid_text), flags & (os.O_ACCMODE | os.O_PATH) | os.O_CLOEXEC)
     if not (pid_text.isdigit() and number_text.isdigit()) or len(name) > 24 or int(pid_text) <= 1:
         raise HostError(EINVAL, "guest descriptor")
     link = b"/proc/%d/fd/%d" % (int(pid_text), int(number_text))

@@ -6,6 +6,7 @@ have been seen; one whose creator died before it could report ends unseen.
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING, Final
 
 from pylibos.runtime.task import Stage, Task
@@ -40,7 +41,7 @@ class Births:
         self._ended_early: dict[int, int] = {}
         """Wait status of tasks that ended before their creation was reported."""
 
-    def forked(self, tid: int, task: Task | None, child_tid: int) -> None:
+    def forked(self, tid: int, task: Task | None, child_tid: int, kind: int) -> None:
         """The creator's event: it is stopped inside its fork, vfork or clone."""
         supervisor = self._supervisor
         if task is None:
@@ -63,13 +64,16 @@ class Births:
         supervisor.tracer.new_task(child_tid)
         supervisor.tasks[child_tid] = child
         supervisor.observed.born(child)
+        held = task is not None and task.observed is not None and supervisor.observed.forked(tid, task, child, kind)
         if self.held.pop(child_tid, None) is not None:
             if child.stage is Stage.NEWBORN:
                 supervisor.clones.born(child_tid, child)
-            self._tracer.resume(child_tid)
+            if not supervisor.observed.stopped(child_tid, child, signal.SIGTRAP):
+                self._tracer.resume(child_tid)
         elif child_tid in self._ended_early:
             supervisor.exited(child_tid, self._ended_early.pop(child_tid))
-        self._tracer.resume(tid)
+        if not held:
+            self._tracer.resume(tid)
 
     def _refuse(self, tid: int, task: Task, child_tid: int, flags: int) -> None:
         """Too many tasks: the child ends before its first instruction, and the parent sees EAGAIN (a thread takes its process along)."""

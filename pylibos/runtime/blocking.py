@@ -61,6 +61,14 @@ class BlockingCalls:
         task.stage = Stage.PARKED
         self._tracer.renumber(tid, NR_PAUSE)
 
+    def park_at_exit(self, tid: int, task: Task, blocking: Blocking) -> None:
+        """The same at the exit stop of a call that has returned already: it sleeps, and then makes the call again."""
+        outcome = self._run(task, blocking)
+        if not isinstance(outcome, Wait):
+            self._supervisor.keep_ready(task, outcome)
+        task.stage = Stage.PARK_STOPPING
+        self.stopped(tid, task, 0)
+
     # -- stops --------------------------------------------------------------------------------------------------------
     def stopped(self, tid: int, task: Task, signal_number: int) -> None:
         """An EVENT_STOP of a task on its way to sleep, or of one that is to wake."""

@@ -160,6 +160,8 @@ class ImageLoader:
         task.descriptors = ()
         # The calls of our loader are not the program's: an observed task says when it is done, and takes no signal before.
         task.stage = Stage.RUNNING if task.observed is None else Stage.LOADING
+        if task.observed is not None:
+            supervisor.observed.loading(tid)
         task.saved = None
         self.release(outcome)
         supervisor.drop_ready(task)
@@ -190,7 +192,7 @@ class ImageLoader:
         """The exit stop of that pause: before the program's first instruction."""
         task.stage = Stage.RUNNING
         self._unblock(tid, task)
-        self._supervisor.observed.returned(tid, task)
+        self._supervisor.observed.executed(tid, task)
 
     def failed(self, tid: int, task: Task) -> None:
         """execveat returned: the kernel refused (arguments too long, no memory)."""

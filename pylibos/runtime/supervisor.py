@@ -49,6 +49,8 @@ _STOP_SIGNALS: Final = frozenset((signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN
 _SIGN: Final = 1 << 63
 _GUEST_EVENTS: Final = frozenset((events.NOTIFIED, events.TRACED, events.STOP, events.SIGNAL))
 _ENTRY_AND_EXIT: Final = 2
+_TRACEE_EVENTS: Final = frozenset((5, 6))
+"""PTRACE_EVENT_VFORK_DONE and _EXIT: asked for by tracers among the guests."""
 ENOSYS: Final = 38
 
 
@@ -348,13 +350,15 @@ class Supervisor:
         tid, detail, value = fields[1], fields[2], fields[3]
         task = self.tasks.get(tid)
         if detail in (events.EVENT_FORK, events.EVENT_VFORK, events.EVENT_CLONE):
-            self.births.forked(tid, task, value)
+            self.births.forked(tid, task, value, detail)
         elif detail == events.EVENT_EXEC:
             self._images.executed(tid, value)
         elif detail == events.EVENT_STOP:
             self._interrupted(tid, task, value)
         elif detail == events.EVENT_SYSCALL and task is not None:
             self._call_stop(tid, task, fields)
+        elif task is not None and detail in _TRACEE_EVENTS and self.observed.event(tid, task, detail, value):
+            pass  # held
         else:
             self.tracer.resume(tid)
 
@@ -395,13 +399,16 @@ class Supervisor:
                 self.births.hold(tid)
         elif task.stage is Stage.NEWBORN:
             self.clones.born(tid, task)
-            self.continue_stopped(tid, signal_number)
+            if not self.observed.stopped(tid, task, signal_number):
+                self.continue_stopped(tid, signal_number)
         elif task.stage is Stage.EXEC_STOPPING:
             self._images.stopped(tid, task, signal_number)
         elif task.stage is Stage.REMOTE_STOPPING:
             self._remote.stopped(tid, task, signal_number)
         elif task.stage in (Stage.PARK_STOPPING, Stage.WAKING):
             self._blocking.stopped(tid, task, signal_number)
+        elif task.observed is not None and self.observed.stopped(tid, task, signal_number):
+            pass  # held
         elif signal_number in _STOP_SIGNALS:
             self.tracer.listen(tid)
         else:
@@ -472,7 +479,15 @@ class Supervisor:
         task = self.tasks.get(tid)
         if task is not None:
             self.observed.signalled(tid, task, number)
-        if task is None or not self._blocking.signalled(tid, task, number):
+            if task.observed is not None and self.observed.held_for_signal(tid, task, number):
+                return
+        self.deliver(tid, task, number)
+
+    def deliver(self, tid: int, task: Task | None, number: int) -> None:
+        """Let a task at a signal-delivery stop go on with this signal, or with none (0)."""
+        if not number:
+            self.tracer.resume(tid)
+        elif task is None or not self._blocking.signalled(tid, task, number):
             self.tracer.signal_pass(tid, number)
 
     def exited(self, tid: int, status: int) -> None:
@@ -489,10 +504,12 @@ class Supervisor:
         if task is None:
             self.births.ended(tid, status)
             return
+        self.observed.exited(task, status)
         self.forget(task)
         process = self.executive.processes.thread_exited(tid, status)
         if process is not None:
             self.births.orphaned(process.host_pid)
+            self.observed.process_ended(process)
         if tid == self.main_pid:
             self.main_status = status
 
@@ -501,6 +518,16 @@ class Supervisor:
         """SIGKILL, whether or not it still exists."""
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+    def signal_guest(self, pid: int, number: int) -> None:
+        """Send a signal, if the process still exists."""
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+    def park_at_exit(self, tid: int, task: Task, blocking: Blocking) -> bool:
+        """Put a task at a call's exit stop to sleep; it makes the call again when the wait is over."""
+        self._blocking.park_at_exit(tid, task, blocking)
+        return True
 
     def rename_task(self, old_tid: int, new_tid: int) -> Task | None:
         """After an exec by another thread than the leader the kernel gives it the leader's id."""
@@ -512,7 +539,7 @@ class Supervisor:
         if task is not None:
             self.tasks[new_tid] = task
             if task.observed is not None and old_tid != new_tid:
-                self.observed.renamed(old_tid, new_tid)
+                self.observed.renamed(old_tid, new_tid, task)
         return task
 
     def forget(self, task: Task) -> None:

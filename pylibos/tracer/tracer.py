@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from pylibos.tracer.native import ffi, lib
@@ -37,7 +37,13 @@ MODE_FREE: Final = 0
 MODE_CALLS: Final = 1
 MODE_STEP: Final = 2
 """How a task is resumed: freely, up to the next entry or exit of a call, or for one instruction."""
+PTRACE_SETOPTIONS: Final = 0x4200
 PTRACE_SETSIGINFO: Final = 0x4203
+PTRACE_GETREGSET: Final = 0x4204
+PTRACE_SETREGSET: Final = 0x4205
+BASE_OPTIONS: Final = 0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x80 | 1 << 20
+"""TRACESYSGOOD, FORK, VFORK, CLONE, EXEC, SECCOMP, EXITKILL: what c_shim/trace.c attaches with."""
+_WORD: Final = 0xFFFFFFFFFFFFFFFF
 
 RAX: Final = 10
 RCX: Final = 11
@@ -58,6 +64,10 @@ _REGISTERS = struct.Struct("<27Q")
 
 Fields = tuple[int, ...]
 """kind, tid, detail, value, id, number, argument 0..5, instruction, stack, path address, path size."""
+
+
+Failure = Callable[[int], Exception]
+"""Makes the exception of an errno."""
 
 
 class TracerError(Exception):
@@ -196,6 +206,39 @@ class Tracer:
         """Replace the siginfo (128 bytes) of the signal at whose delivery the task is stopped."""
         buffer = ffi.from_buffer(information)
         lib.shim_ptrace(PTRACE_SETSIGINFO, tid, 0, int(ffi.cast("uintptr_t", buffer)))
+
+    def set_extra_options(self, tid: int, options: int) -> None:
+        """PTRACE_O_* of a stopped task besides those every task has."""
+        lib.shim_ptrace(PTRACE_SETOPTIONS, tid, 0, BASE_OPTIONS | options)
+
+    def request_out(self, tid: int, request: int, address: int, size: int, failed: Failure) -> bytes:
+        """A ptrace request that fills a structure of size bytes. failed makes the exception of an errno."""
+        buffer = ffi.new("char[]", size)
+        self.request_plain(tid, request, address, int(ffi.cast("uintptr_t", buffer)), failed)
+        return bytes(ffi.buffer(buffer))
+
+    def request_in(self, tid: int, request: int, address: int, data: bytes, failed: Failure) -> None:
+        """A ptrace request that reads a structure."""
+        self.request_plain(tid, request, address, int(ffi.cast("uintptr_t", ffi.from_buffer(data))), failed)
+
+    def request_plain(self, tid: int, request: int, address: int, data: int, failed: Failure) -> None:
+        """A ptrace request as it is."""
+        result = lib.shim_ptrace(request, tid, address & _WORD, data & _WORD)
+        if result < 0:
+            raise failed(-int(result))
+
+    def register_set(self, tid: int, kind: int, size: int, failed: Failure) -> bytes:
+        """PTRACE_GETREGSET: at most size bytes."""
+        buffer = ffi.new("char[]", max(size, 1))
+        vector = ffi.new("uint64_t[2]", [int(ffi.cast("uintptr_t", buffer)), size])
+        self.request_plain(tid, PTRACE_GETREGSET, kind, int(ffi.cast("uintptr_t", vector)), failed)
+        return bytes(ffi.buffer(buffer, min(int(vector[1]), size)))
+
+    def set_register_set(self, tid: int, kind: int, data: bytes, failed: Failure) -> None:
+        """PTRACE_SETREGSET."""
+        buffer = ffi.from_buffer(data)
+        vector = ffi.new("uint64_t[2]", [int(ffi.cast("uintptr_t", buffer)), len(data)])
+        self.request_plain(tid, PTRACE_SETREGSET, kind, int(ffi.cast("uintptr_t", vector)), failed)
 
     def listen(self, tid: int) -> None:
         """Leave a task in its group stop."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pylibos.abi.files import device_major, device_minor
+from pylibos.abi.plan import AUXILIARY_ADDRESS
+from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.fs.inode import Inode, path_of
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from pylibos.emulation.process.thread import Thread
     from pylibos.monitor.host_abi import ProcessUsage
 
+_AUXILIARY_MAX: Final = 64
 PAGE_KB: Final = 4
 _OWN_NAMES: Final = (b"/memfd:", b"/SYSV", b"/dev/zero")
 """What the guest made itself, natively. The loader is a memfd too, but ours."""
@@ -25,6 +28,22 @@ _OWN_NAMES: Final = (b"/memfd:", b"/SYSV", b"/dev/zero")
 def detailed_usage(process: Process) -> ProcessUsage:
     """The host's account of a process with all it tells. Raises HostError(ESRCH) when it has gone."""
     return process.executive.host.process_usage(process.host_pid, True)
+
+
+def auxiliary_vector(_reader: Thread, process: Process, _thread: Thread | None) -> bytes:
+    """The vector the program was started with, as it stands on its stack: the kernel's own copy describes our loader."""
+    if process.is_zombie or not process.threads:
+        return b""
+    memory = next(iter(process.threads.values())).memory
+    try:
+        address = int.from_bytes(memory.read(AUXILIARY_ADDRESS, 8), "little")
+        raw = memory.read_partial(address, 16 * _AUXILIARY_MAX)
+    except SyscallError:
+        return b""
+    for at in range(0, len(raw) - 15, 16):
+        if not any(raw[at : at + 8]):
+            return raw[: at + 16]
+    return b""
 
 
 # -- regions -------------------------------------------------------------------------------------------------------------

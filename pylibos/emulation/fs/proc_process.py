@@ -14,12 +14,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pylibos.abi.errno import Errno
-from pylibos.abi.files import O_ACCMODE, O_NONBLOCK
+from pylibos.abi.files import O_ACCMODE, O_NONBLOCK, S_IFREG
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.fs import proc_memory, proc_text
 from pylibos.emulation.fs.hostfs import HostFile
 from pylibos.emulation.fs.inode import Inode, Location
 from pylibos.emulation.fs.synthetic import MagicLink, SyntheticDirectory, SyntheticFile, SyntheticInode, SyntheticVolume
+from pylibos.emulation.process.access import may_access
 from pylibos.monitor.host_abi import Access, Create, HostError
 
 if TYPE_CHECKING:
@@ -142,11 +143,13 @@ FILES: Final[dict[bytes, File]] = {
     b"clear_refs": File(_constant(b""), 0o200, _accept),
     b"schedstat": File(proc_text.schedstat),
     b"children": File(proc_text.children),
+    b"auxv": File(proc_memory.auxiliary_vector, 0o400),
     b"timerslack_ns": File(_constant(b"50000\n"), 0o666, _accept),
 }
 """Files of /proc/PID and of task/TID."""
 
-_CODES: Final = {name: code for code, name in enumerate((b".", b"fd", b"fdinfo", b"task", b"net", b"ns", b"cwd", b"root", b"exe", *FILES))}
+_NAMES: Final = (b".", b"fd", b"fdinfo", b"task", b"net", b"ns", b"cwd", b"root", b"exe", b"mem", *FILES)
+_CODES: Final = {name: code for code, name in enumerate(_NAMES)}
 _NAMESPACES: Final = (b"cgroup", b"ipc", b"mnt", b"net", b"pid", b"pid_for_children", b"time", b"time_for_children", b"user", b"uts")
 _NAMESPACE_FIRST: Final = 4026531834
 """Inode number of the first initial name space on Linux (PROC_*_INIT_INO)."""
@@ -180,6 +183,26 @@ class DescriptorInode(SyntheticInode):
         return self.open_stream(thread, access_of(flags), create)
 
 
+class MemoryFile(SyntheticInode):
+    """/proc/PID/mem: the host's, for whoever may look into the process; what is opened is the memory it has now."""
+
+    __slots__ = ("_process",)
+
+    is_regular = True
+
+    def __init__(self, volume: SyntheticVolume, process: Process, number: int) -> None:
+        super().__init__(volume, S_IFREG | 0o600, number, *_owner(process))
+        self._process = process
+
+    def open_stream(self, thread: Thread, access: Access, create: Create) -> HostStream:
+        """Raises EACCES, ESRCH."""
+        if self._process.is_zombie:
+            raise SyscallError(Errno.ESRCH)
+        if not may_access(thread.process, self._process):
+            raise SyscallError(Errno.EACCES)
+        return self.volume.host.stream_open(b"guest:%d/mem" % self._process.host_pid, access)
+
+
 class ProcessDirectory(SyntheticDirectory):
     """/proc/PID and /proc/PID/task/TID. A descriptor of /proc/PID is also a name of the process: pidfd_send_signal takes it."""
 
@@ -207,7 +230,7 @@ class ProcessDirectories:
     # -- /proc/PID and task/TID --------------------------------------------------------------------------------------------
     def directory(self, process: Process, task: Thread | None = None) -> Inode:
         """/proc/PID, or with task /proc/PID/task/TID."""
-        names = [b"fd", b"fdinfo", b"net", b"ns", b"cwd", b"root", b"exe", *FILES]
+        names = [b"fd", b"fdinfo", b"net", b"ns", b"cwd", b"root", b"exe", b"mem", *FILES]
         if task is None:
             names.append(b"task")
         return ProcessDirectory(self, Subject(process, task), names)
@@ -239,6 +262,8 @@ class ProcessDirectories:
             return self._place(subject, name, number)
         if name == b"exe":
             return self._executable(subject, number)
+        if name == b"mem":
+            return MemoryFile(volume, process, number)
         return None
 
     def _file(self, subject: Subject, row: File, number: int) -> SyntheticFile:

@@ -9,7 +9,7 @@ create_procfs(executive) makes the volume; the runtime mounts it. Content is mad
     net/...                              proc_net.py
     sys/...                              proc_sys.py, backed by the registry
 
-Missing: auxv, pagemap, mem, kcore (a zero-length file nobody may read), kallsyms.
+Missing: pagemap, kcore (a zero-length file nobody may read), kallsyms.
 Source: proc(5), Linux fs/proc/root.c.
 """
 

@@ -23,6 +23,7 @@ from pylibos.emulation.syscalls import (  # noqa: F401 - imported for the rows t
     sys_pidfd,
     sys_prctl,
     sys_process,
+    sys_ptrace,
     sys_seccomp,
     sys_signals,
     sys_sockets,

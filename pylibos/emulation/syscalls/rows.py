@@ -258,7 +258,6 @@ _REFUSED: Final[tuple[Refusals, ...]] = (
             "landlock_restrict_self",
         ),
     ),
-    (Errno.EPERM, "the guest's threads have a tracer already", ("ptrace",)),
 )
 
 
