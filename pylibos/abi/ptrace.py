@@ -1,4 +1,7 @@
-"""ptrace(2): requests, options, events. Pure data. Source: Linux 6.18 include/uapi/linux/ptrace.h, arch/x86/include/uapi/asm/ptrace-abi.h."""
+"""ptrace(2): requests, options, events. Pure data.
+
+Source: Linux 6.18 include/uapi/linux/ptrace.h, arch/x86/include/uapi/asm/ptrace-abi.h.
+"""
 
 from __future__ import annotations
 

@@ -38,9 +38,10 @@ _NO_TERMINAL: Final = os.O_NOCTTY | os.O_CLOEXEC
 
 
 def reopen_guest(name: bytes, flags: int, console: tuple[int, ...], allowed: Callable[[bytes], None] | None = None) -> int:
-    """A new descriptor of ours of what ``PID/FD`` refers to, or of the memory of PID for ``PID/mem``. flags: O_* with O_PATH to look only. Raises HostError, OSError.
+    """A new descriptor of ours of what ``PID/FD`` refers to, or of PID's memory for ``PID/mem``. Raises HostError, OSError.
 
-    allowed: raises unless policy grants the access to the last host path of a regular file without a name; None refuses such files too.
+    flags: O_* with O_PATH to look only. allowed: raises unless policy grants the access to the last host path of a regular file
+    without a name; None refuses such files too.
     """
     pid_text, _, number_text = name.partition(b"/")
     if number_text == b"mem" and pid_text.isdigit() and len(pid_text) < _PID_DIGITS and int(pid_text) > 1:

@@ -49,8 +49,8 @@ _OURS_AT_EXIT: Final = frozenset((Stage.PARKED, Stage.LOADING))
 _OURS_AT_STOP: Final = frozenset((Stage.EXEC_ENTERING, Stage.EXEC_RUNNING, Stage.PARK_ENTERING, Stage.LOADING, Stage.LOADED))
 _ARGUMENTS: Final = (events.RDI, events.RSI, events.RDX, events.R10, events.R8, events.R9)
 _WORD: Final = 0xFFFFFFFFFFFFFFFF
-_RESTARTS_FROM: Final = _WORD - 516
-"""Results above are errors and the kernel's restart numbers: where a call may be made again its number is not touched."""
+_RESTARTS: Final = frozenset(_WORD + 1 - code for code in (512, 513, 514, 516))
+"""Where the kernel may make the call again, its number is not touched."""
 _WAITS: Final = frozenset((61, 247))
 """wait4 and waitid."""
 Call = tuple[int, int, int, tuple[int, ...]]
@@ -224,7 +224,7 @@ class ObservedTasks:
         elif self._waits is not None and self._waits.returned(tid, task, registers):
             return False
         number, observed.number = observed.number, None
-        if number is not None and registers[events.RAX] & _WORD < _RESTARTS_FROM:
+        if number is not None and registers[events.RAX] & _WORD not in _RESTARTS:
             registers[events.ORIG_RAX] = number
         if registers != before:
             self._tracer.set_registers(tid, registers)

@@ -1,8 +1,8 @@
 """wait4 and waitid of a guest that traces others: what its tracees have to report, and its children's ends, which the host kernel knows.
 
-A tracer's task is observed, so the entry of each wait is seen. If a tracee has something to report, the call is answered there. Otherwise the
-host kernel executes it, with whatever children there are; news from a tracee interrupts it (it then returns a restart code, which becomes the
-report). A tracer without any child of its own would get ECHILD: it sleeps as any waiting call does, and makes its call again.
+A tracer's task is observed, so the entry of each wait is seen. If a tracee has something to report, the call is answered there. Otherwise
+the host kernel executes it, with whatever children there are; news from a tracee interrupts it (it then returns a restart code, which
+becomes the report). A tracer without any child of its own would get ECHILD: it sleeps as any waiting call does, and makes its call again.
 
 Guests that trace nobody wait natively and never come here.
 
@@ -143,8 +143,8 @@ class TracedWaits:
 
     def _take(self, task: Task, call: WaitCall) -> int | None:
         ends = call.number == NR_WAIT4 or bool(call.options & WEXITED)
-        report = self._traces.take(task.thread.process, call.matches, keep=bool(call.options & WNOWAIT))
-        if report is None or (not report.stopped and not ends):
+        report = self._traces.take(task.thread.process, call.matches, keep=bool(call.options & WNOWAIT), ends=ends)
+        if report is None:
             return None
         try:
             return self._write(task, call, report)

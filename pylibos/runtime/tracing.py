@@ -178,10 +178,10 @@ class Tracing:
 
         if tracee.fresh:
             tracee.fresh = False
-            born = Stop(SIGTRAP | p.EVENT_STOP << 8) if tracee.seized else Stop(signals.SIGSTOP, information=_sent_by_kernel(signals.SIGSTOP))
-            self._hold(tracee, born, go)
+            stop = Stop(SIGTRAP | p.EVENT_STOP << 8) if tracee.seized else Stop(signals.SIGSTOP, 0, _sent_by_kernel(signals.SIGSTOP))
+            self._hold(tracee, stop, go)
         elif group:
-            stop = Stop(number | p.EVENT_STOP << 8 if tracee.seized else number, group=True)
+            stop = Stop(number | p.EVENT_STOP << 8) if tracee.seized else Stop(number, group=True)
             self._hold(tracee, stop, go)
         elif tracee.seized and (tracee.interrupted or tracee.listening):
             self._hold(tracee, Stop(SIGTRAP | p.EVENT_STOP << 8), go)

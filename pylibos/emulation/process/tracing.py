@@ -1,8 +1,8 @@
 """Guests that trace guests (Linux: kernel/ptrace.c): who traces whom, what a tracee is stopped for, what a wait may report.
 
-The host tracer of every guest task is ours, so ptrace(2) among guests is this table. A tracee runs, or is *stopped*: then it has a Stop, a way
-to go on (a callable of the engine's), and, until its tracer has waited, something to report. What has happened on the host before and
-what happens next is the engine's (TraceEngine).
+The host tracer of every guest task is ours, so ptrace(2) among guests is this table. A tracee runs, or is *stopped*: then it has a Stop,
+a way to go on (a callable of the engine's), and, until its tracer has waited, something to report. What has happened on the host
+before and what happens next is the engine's (TraceEngine).
 
     running --stop()--> stopped and unreported --take()--> stopped --resume()--> running
     any --exited()/forget()--> gone; a tracee that is no child of its tracer leaves its end to be reported
@@ -83,7 +83,20 @@ class TraceEngine(Protocol):
 class Tracee:
     """One traced thread."""
 
-    __slots__ = ("event_message", "fresh", "go", "interrupted", "listening", "options", "request", "seized", "stop", "thread", "tracer", "unreported")
+    __slots__ = (
+        "event_message",
+        "fresh",
+        "go",
+        "interrupted",
+        "listening",
+        "options",
+        "request",
+        "seized",
+        "stop",
+        "thread",
+        "tracer",
+        "unreported",
+    )
 
     def __init__(self, thread: Thread, tracer: Process, seized: bool, options: int = 0) -> None:
         self.thread = thread
@@ -274,22 +287,22 @@ class Traces:
         if process is not None and process in self._news:
             self._news[process].set()
 
-    def take(self, process: Process, matches: Callable[[int, int], bool], *, keep: bool = False, stops: bool = True) -> Report | None:
-        """The next thing a wait of process reports. matches(tid, pgid); keep: WNOWAIT, it stays to be reported."""
-        for tracee in self._by_tracer.get(process, ()):
-            thread = tracee.thread
-            if stops and tracee.unreported and tracee.stop is not None and matches(thread.tid, thread.process.pgid):
-                tracee.unreported = keep
-                return Report(thread.tid, thread.process.credentials.ruid, tracee.stop.status, tracee.stop.code, True)
+    def take(self, process: Process, matches: Callable[[int, int], bool], *, keep: bool = False, ends: bool = True) -> Report | None:
+        """The next thing a wait of process reports. matches(tid, pgid); keep: WNOWAIT, it stays to be reported; ends: also of tracees."""
         ended = self._ended.get(process, [])
         for index, end in enumerate(ended):
-            if matches(end.tid, end.pgid):
+            if ends and matches(end.tid, end.pgid):
                 if not keep:
                     del ended[index]
                     if not ended:
                         del self._ended[process]
                         self.engine.watch_tracer(process)
                 return Report(end.tid, 0, end.status, end.status, False)
+        for tracee in self._by_tracer.get(process, ()):
+            thread = tracee.thread
+            if tracee.unreported and tracee.stop is not None and matches(thread.tid, thread.process.pgid):
+                tracee.unreported = keep
+                return Report(thread.tid, thread.process.credentials.ruid, tracee.stop.status, tracee.stop.code, True)
         return None
 
     def could_report(self, process: Process, matches: Callable[[int, int], bool]) -> bool:

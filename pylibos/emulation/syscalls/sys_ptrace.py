@@ -1,8 +1,8 @@
 """ptrace(2) of a guest by a guest.
 
-Decodes requests and checks permission; the state machine is process/tracing.py's, and what reads or changes a stopped tracee is done by the
-host tracer, which is ours, with copies of ours (TraceAccess). So no request reaches a task outside the sandbox: a number that is nobody's in
-the table is ESRCH. PTRACE_O_SUSPEND_SECCOMP is EPERM, always; no option of a guest's reaches the host as such.
+Decodes requests and checks permission; the state machine is process/tracing.py's, and what reads or changes a stopped tracee is done by
+the host tracer, which is ours, with copies of ours (TraceAccess). So no request reaches a task outside the sandbox: a number that is
+nobody's in the table is ESRCH. PTRACE_O_SUSPEND_SECCOMP is EPERM, always; no option of a guest's reaches the host as such.
 
 An adversarial guest can send here: any request, number and address; register sets of any size (bounded), registers of any content (the host
 kernel checks what a tracer may set, and our filter runs after whatever a tracer does to a call).
@@ -228,7 +228,7 @@ def _interrupt(thread: Thread, pid: int) -> None:
     number=101,
     route=Route.TRACE,
     support=Support.PARTIAL,
-    note="a process is the tracer, not one of its threads; no SYSEMU, SINGLEBLOCK, PEEKSIGINFO, SECCOMP_GET_FILTER; SUSPEND_SECCOMP is EPERM",
+    note="the tracer is a process, not one of its threads; no SYSEMU, SINGLEBLOCK, PEEKSIGINFO, SECCOMP_GET_FILTER (EIO)",
 )
 def sys_ptrace(thread: Thread, request: Long, pid: Long, address: Address, data: ULong) -> int | None:
     """ptrace(2) between guests. Compare Linux kernel/ptrace.c.

@@ -43,7 +43,7 @@ EXIT = 2
 def test_an_allowed_call_goes_its_way(bench: Bench) -> None:
     restrict(bench, bpf.SECCOMP_RET_ALLOW)
     assert stop(bench, events.ENTRY) == [("resume", TID)]
-    assert stop(bench, EXIT) == [("resume", TID)]
+    assert stop(bench, EXIT) == [("resume", TID, 0)]
     assert bench.register(events.ORIG_RAX) == 0
 
 
@@ -51,7 +51,7 @@ def test_an_errno_is_given_at_the_exit(bench: Bench) -> None:
     restrict(bench, bpf.SECCOMP_RET_ERRNO | 33)
     assert stop(bench, events.ENTRY) == [("resume", TID)]
     assert bench.register(events.ORIG_RAX) == 0xFFFFFFFFFFFFFFFF
-    assert stop(bench, EXIT) == [("resume", TID)]
+    assert stop(bench, EXIT) == [("resume", TID, 0)]
     assert bench.register(events.RAX) == (1 << 64) - 33
 
 
