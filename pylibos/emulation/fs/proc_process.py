@@ -20,7 +20,7 @@ from pylibos.emulation.fs import proc_memory, proc_text
 from pylibos.emulation.fs.hostfs import HostFile
 from pylibos.emulation.fs.inode import Inode, Location
 from pylibos.emulation.fs.synthetic import MagicLink, SyntheticDirectory, SyntheticFile, SyntheticInode, SyntheticVolume
-from pylibos.emulation.process.access import may_access
+from pylibos.emulation.security.access import may_access
 from pylibos.monitor.host_abi import Access, Create, HostError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from pylibos.abi.errno import Errno
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.outcome import FORWARD, Forward
-from pylibos.emulation.process.access import may_access, require_access
+from pylibos.emulation.security.access import may_access, require_access
 from pylibos.emulation.signals.targets import may_signal, valid_signal
 from pylibos.emulation.syscalls.params import Address, Fd, Int, Pid, UInt, ULong
 from pylibos.emulation.syscalls.table import Route, Support, syscall

@@ -19,8 +19,8 @@ from pylibos.abi import process as c
 from pylibos.abi.errno import Errno
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.outcome import FORWARD, Exec, Forward
-from pylibos.emulation.process.access import require_access
 from pylibos.emulation.process.exec import plan_execution
+from pylibos.emulation.security.access import require_access
 from pylibos.emulation.syscalls.params import Address, Fd, Flags, Pid, UInt, ULong
 from pylibos.emulation.syscalls.table import Route, Support, forwarded, syscall
 

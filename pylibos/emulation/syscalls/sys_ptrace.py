@@ -19,7 +19,7 @@ from pylibos.abi import process as c
 from pylibos.abi import ptrace as p
 from pylibos.abi.errno import Errno
 from pylibos.emulation.errors import SyscallError
-from pylibos.emulation.process.access import require_access
+from pylibos.emulation.security.access import require_access
 from pylibos.emulation.syscalls.params import Address, Long, ULong
 from pylibos.emulation.syscalls.table import Route, Support, syscall
 

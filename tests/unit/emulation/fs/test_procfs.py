@@ -299,7 +299,7 @@ def test_every_file_renders(box: Sandbox) -> None:
                     pending.append(where)
             elif inode.is_symlink:
                 inode.read_link(box.thread)
-            elif inode.mode & 0o444:
+            elif inode.mode & 0o444 and name != b"mem":  # which is the host's own file
                 seen += 1
                 assert b"7001" not in box.read(where), where
     assert seen > 300
