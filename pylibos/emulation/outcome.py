@@ -90,6 +90,7 @@ DATA: Final = DESCRIPTOR + 1
 class Remote:
     """The caller itself makes some quick native calls (mmap, munmap, close, fcntl, ...), and their results make its answer.
 
+    None may be one that the filter notifies us of: we would wait for ourselves.
     ``calls``: (number, arguments) in order; each is made, whatever the one before answered. ``stream``: installed first, close-on-exec, and
     closed on our side. ``data``: what DATA points to in the caller's memory; like every address another thread of the guest may change it,
     so it must carry no authority. ``finish``: the raw results (none when the descriptor could not be installed) -> the result or -errno.

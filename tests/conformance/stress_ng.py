@@ -122,7 +122,7 @@ class Runner:
         become_subreaper()
         os.umask(0o022)
         self._base = scratch_directory("pylibos-stress-")
-        self._user = (NOBODY if os.getuid() == 0 else None) if user is None else user
+        self.user = (NOBODY if os.getuid() == 0 else None) if user is None else user
         self._flags = flags
 
     def close(self) -> None:
@@ -133,8 +133,8 @@ class Runner:
         work = self._base / "work"
         remove_tree(work)
         work.mkdir(mode=0o755)
-        if self._user is not None and os.getuid() == 0:
-            os.chown(work, self._user, self._user)
+        if self.user is not None and os.getuid() == 0:
+            os.chown(work, self.user, self.user)
         return work
 
     def run(self, stressor: str, where: str) -> Result:
@@ -143,12 +143,12 @@ class Runner:
         argv = command(stressor, work)
         if where == NATIVE:
             apart = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--"] if _can_unshare() else []
-            full = [*apart, *as_user(self._user, ["prlimit", f"--nproc={PROCESSES}", "--", *argv])]
+            full = [*apart, *as_user(self.user, ["prlimit", f"--nproc={PROCESSES}", "--", *argv])]
             done = run(full, cwd=work, env=ENVIRONMENT, timeout=PATIENCE_SECONDS)
         else:
             view = ["-C", str(work), "-v", f"{work}:{work}:cow", "--net", "loopback"]
             flags = [*self._flags, *view, "--timeout", f"{int(PATIENCE_SECONDS)}s"]
-            full = as_user(self._user, pylibos_argv(where, argv, flags, ENVIRONMENT))
+            full = as_user(self.user, pylibos_argv(where, argv, flags, ENVIRONMENT))
             done = run(full, cwd=work, env=outer_environment(), timeout=PATIENCE_SECONDS + 15)
         return judge(stressor, where, done)
 
