@@ -18,6 +18,7 @@ import sys
 from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import ExtensionFileLoader, SourceFileLoader
 from posix import stat
+from time import time_ns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +36,14 @@ blob = memoryview(b"")
 generated: dict[str, CodeType] = {}
 stale: list[str] = []
 """Modules whose sources have changed."""
+notes: dict[str, Any] = {}
+"""What follows from our sources alone and was worked out by an earlier run: marshal's types only."""
+unwritten: list[str] = []
+"""Names of notes that are new in this run."""
+began_ns = time_ns() - 10_000_000
+"""When this process began, less the grain of file times."""
+checked: list[bool] = []
+"""One item: whether all of our sources are as they were, once somebody has asked."""
 
 
 class Loader:
@@ -79,7 +88,7 @@ class Finder:
         return spec
 
 
-def install(content: tuple[dict[str, tuple[int, str, int, int, int, int]], bytes, dict[str, CodeType]]) -> None:
+def install(content: tuple[dict[str, tuple[int, str, int, int, int, int]], bytes, dict[str, CodeType], dict[str, Any]]) -> None:
     """Import from this bundle from now on, unless it was written by another version of this file."""
     global blob
     _, file, modified, size, _, _ = content[0][SELF]
@@ -91,7 +100,36 @@ def install(content: tuple[dict[str, tuple[int, str, int, int, int, int]], bytes
     index.update(content[0])
     blob = memoryview(content[1])
     generated.update(content[2])
+    notes.update(content[3])
     sys.meta_path.insert(0, Finder)
+
+
+def note(name: str) -> Any:
+    """What remember() was told, if none of our own sources has changed since; else None."""
+    if not checked:
+        checked.append(bool(index) and not stale and not _changed())
+        if not checked[0]:
+            notes.clear()
+    return notes.get(name)
+
+
+def remember(name: str, value: Any) -> None:
+    """Keep something for later runs. It must follow from our sources and from nothing else."""
+    notes[name] = value
+    unwritten.append(name)
+
+
+def _changed() -> bool:
+    for name, (_, file, modified, size, _, _) in index.items():
+        if name.startswith("pylibos."):
+            try:
+                status = stat(file)
+            except OSError:
+                status = None
+            if status is None or status.st_mtime_ns != modified or status.st_size != size:
+                stale.append(name)
+                return True
+    return False
 
 
 def file_name(directory: str) -> str:
@@ -103,10 +141,12 @@ def file_name(directory: str) -> str:
 def keep() -> None:
     """Write the file when there is none, or what it holds is out of date, and there is a place for it."""
     directory = sys._xoptions.get("pylibos_build")
-    if (index and not stale) or not isinstance(directory, str):
+    if (index and not stale and not unwritten) or not isinstance(directory, str):
         return
     import os
 
+    if stale and checked and checked[0]:  # found out after somebody had been told that nothing had changed
+        notes.clear()
     temporary = f"{file_name(directory)}.{os.getpid()}"
     try:
         content = _collect()
@@ -121,44 +161,49 @@ def keep() -> None:
 
 
 def _collect() -> bytes:
-    """The file's content: what is loaded now."""
+    """The file's content: what is loaded now, and what was there before. Raises ValueError when a source changes meanwhile."""
     modules: dict[str, tuple[int, str, int, int, int, int]] = {}
     codes: list[bytes] = []
     at = 0
-    for name in sorted({*sys.modules, SELF, GENERATED, STAND_IN}):
+    for name in sorted({*sys.modules, *index, SELF, GENERATED, STAND_IN}):
         found = _one(name)
         if found is not None:
-            kind, file, code = found
-            status = stat(file)
-            modules[name] = (kind, file, status.st_mtime_ns, status.st_size, at, at + len(code))
+            kind, file, modified, size, code = found
+            modules[name] = (kind, file, modified, size, at, at + len(code))
             codes.append(code)
             at += len(code)
     made = sys.modules[GENERATED].known if GENERATED in sys.modules else {}
     boot = _code(SourceFileLoader(SELF, str(__file__)), SELF)
-    return marshal.dumps((boot, (modules, b"".join(codes), made)))
+    return marshal.dumps((boot, (modules, b"".join(codes), made, notes)))
 
 
-def _one(name: str) -> tuple[int, str, bytes] | None:
-    """Kind, file and marshalled code of a module; None for what is built in, or not from a file."""
+def _one(name: str) -> tuple[int, str, int, int, bytes] | None:
+    """Kind, file, its time and size, and marshalled code of a module; None for what is built in, or not from a file."""
     import importlib.util
 
     if name == SELF:
-        return PLAIN, str(__file__), marshal.dumps(_code(SourceFileLoader(SELF, str(__file__)), SELF))
+        return _with_status(PLAIN, str(__file__), SourceFileLoader(SELF, str(__file__)), SELF)
     module = sys.modules.get(name)
     spec = getattr(module, "__spec__", None) if module is not None else importlib.util.find_spec(name)
     if spec is None or spec.name != name or not spec.has_location or spec.origin is None:
         return None
     file: str = spec.origin
     if spec.loader is Loader:
-        if name not in stale:
-            return index[name][0], file, bytes(blob[index[name][4] : index[name][5]])
-        return None
+        kind, _, modified, size, start, end = index[name]
+        return None if name in stale else (kind, file, modified, size, bytes(blob[start:end]))
     if isinstance(spec.loader, ExtensionFileLoader):
-        return EXTENSION, file, b""
+        return _with_status(EXTENSION, file, None, name)
     if not isinstance(spec.loader, SourceFileLoader):
         return None
     kind = PLAIN if spec.submodule_search_locations is None else PACKAGE
-    return kind, file, marshal.dumps(_code(spec.loader, name))
+    return _with_status(kind, file, spec.loader, name)
+
+
+def _with_status(kind: int, file: str, loader: Any, name: str) -> tuple[int, str, int, int, bytes]:
+    status = stat(file)
+    if status.st_mtime_ns > began_ns:
+        raise ValueError("a source that is younger than this process: what is loaded may be older")
+    return kind, file, status.st_mtime_ns, status.st_size, b"" if loader is None else marshal.dumps(_code(loader, name))
 
 
 def _code(loader: Any, name: str) -> CodeType:

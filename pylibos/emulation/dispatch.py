@@ -61,8 +61,9 @@ internal_fault: Final = InternalFault()
 
 def dispatch(thread: Thread, number: int, args: tuple[int, ...]) -> Answer | Blocking:
     """Answer one call. args: the six raw argument registers, unsigned 64-bit. A generator is a call that waits: advance() it."""
-    entry = ENTRIES.get(number)
-    if entry is None:
+    try:
+        entry = ENTRIES[number]
+    except KeyError:
         return ENOSYS_RESULT
     try:
         result: Answer | Blocking | None = entry(thread, args)

@@ -30,7 +30,6 @@ from pylibos.emulation.process.process import Process
 from pylibos.emulation.process.table import ProcessTable
 from pylibos.emulation.process.thread import Thread
 from pylibos.emulation.security.credentials import Credentials
-from pylibos.emulation.syscalls.sys_sockets import SHOWING_PATHS
 from pylibos.monitor.audit import Audit, AuditFile
 from pylibos.monitor.host_abi import HostError, HostStream
 from pylibos.monitor.linux_host import LinuxHost, attach, close_host, installable_descriptor
@@ -200,7 +199,7 @@ class Composition:
             sources = min(SOURCES_MAX, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 16)
             self.executive.files.cache.published = PublishedNames(ShimNames(supervisor.tracer, self.descriptor), sources)
         self.executive.observer = supervisor.observed
-        self.executive.first_socket_path = lambda: supervisor.tracer.report(SHOWING_PATHS)
+        self.executive.first_socket_path = lambda: _show_socket_paths(supervisor)
         self.executive.private_pids = walls.pids
         self.executive.private_network = walls.network
         self.executive.private_root = walls.mounts
@@ -267,6 +266,13 @@ def _owners(config: RunConfig) -> Owners:
     """An ordinary user who is somebody else inside owns what root owns there."""
     uid = os.getuid()
     return Owners(uid, os.getgid()) if uid and config.uid not in (None, uid) else AS_THEY_ARE
+
+
+def _show_socket_paths(supervisor: Supervisor) -> None:
+    """A path names a socket now: calls that tell of addresses must be seen."""
+    from pylibos.emulation.syscalls.sys_sockets import SHOWING_PATHS
+
+    supervisor.tracer.report(SHOWING_PATHS)
 
 
 def _umask() -> int:

@@ -1,17 +1,18 @@
 """From the system call table to what the engine needs: the seccomp program, and the receive loop's tables.
 
-Owns the derivation only: rows are the emulation's, compiling is the monitor's, the loop is the tracer's.
+Owns the derivation only: rows are the emulation's, compiling is the monitor's, the loop is the tracer's. What is derived depends on nothing
+but our sources, so it is kept with the modules of a run (bundle.py); a run that finds it there imports a family of calls when the first of
+them is made.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from pylibos.emulation.syscalls.all import TABLE, filter_rules
-from pylibos.emulation.syscalls.sys_sockets import SHOWING_PATHS
-from pylibos.emulation.syscalls.table import Route
+from pylibos import bundle
+from pylibos.emulation.syscalls.table import ENTRIES, TABLE, Route, homes
 from pylibos.monitor.seccomp import Engine, SeccompError, filter_program
 from pylibos.runtime.status import PylibosError
 
@@ -34,8 +35,15 @@ def _cache_directory() -> str | None:
 
 def load_filter(engine: str) -> bytes:
     """struct sock_filter[] for an engine. Raises PylibosError when libseccomp is missing."""
+    kept = bundle.note("filter " + engine)
+    if isinstance(kept, bytes):
+        return kept
+    from pylibos.emulation.syscalls.all import filter_rules
+
     try:
-        return filter_program(filter_rules(), Engine(engine), _cache_directory())
+        program = filter_program(filter_rules(), Engine(engine), _cache_directory())
+        bundle.remember("filter " + engine, program)
+        return program
     except SeccompError as error:
         raise PylibosError(f"cannot build the seccomp filter: {error}", "install libseccomp2 and the pyseccomp package") from error
 
@@ -54,6 +62,18 @@ def _argument(row: SyscallRow, wanted: tuple[str, ...]) -> int | None:
 
 def configure_tracer(tracer: Tracer, *, traced: bool, report_all: bool = False) -> None:
     """Fill the receive loop's tables from the rows. report_all: let pass nothing unseen that reaches the loop."""
+    name = f"loop {traced} {report_all}"
+    kept: Any = bundle.note(name)
+    if kept is not None and not report_all:  # who shows every call needs the whole table
+        *lists, passing, ENTRIES.homes = kept
+        tracer.configure(*lists)
+        for number, index, values in passing:
+            tracer.let_pass(number, index, values)
+        return
+    import pylibos.emulation.syscalls.all  # fills TABLE
+    from pylibos.emulation.syscalls.sys_sockets import SHOWING_PATHS
+
+    passing = []
     notified: list[int] = []
     continued: list[int] = []
     paths: dict[int, int] = {}
@@ -65,6 +85,7 @@ def configure_tracer(tracer: Tracer, *, traced: bool, report_all: bool = False) 
             continued.append(number)
         if row.passes is not None and not report_all:
             tracer.let_pass(number, *row.passes)
+            passing.append((number, *row.passes))
         waits_in_listener = row.route is Route.NOTIFY or (row.route is Route.DIRECT and row.otherwise is Route.NOTIFY)
         if waits_in_listener and number not in _MAY_BE_INTERRUPTED:
             notified.append(number)
@@ -74,3 +95,4 @@ def configure_tracer(tracer: Tracer, *, traced: bool, report_all: bool = False) 
     if not report_all:
         continued += SHOWING_PATHS
     tracer.configure(notified, continued, paths)
+    bundle.remember(name, (notified, continued, paths, passing, homes()))

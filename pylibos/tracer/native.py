@@ -6,10 +6,10 @@ scripts/pylibos names with -X pylibos_build=DIR (a checkout may be read-only).
 
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
 import os
 import sys
+from _frozen_importlib import ModuleSpec  # importlib.util, which does the same, brings four modules along
+from _frozen_importlib_external import ExtensionFileLoader
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,13 +29,13 @@ def _load() -> ModuleType:
     for directory in filter(None, directories):
         path = os.path.join(directory, FILE)
         if os.path.exists(path):
-            loader = importlib.machinery.ExtensionFileLoader(MODULE, path)
-            spec = importlib.util.spec_from_file_location(MODULE, path, loader=loader)
-            if spec is not None:
-                module = importlib.util.module_from_spec(spec)
-                sys.modules[MODULE] = module
-                loader.exec_module(module)
-                return module
+            loader = ExtensionFileLoader(MODULE, path)
+            spec = ModuleSpec(MODULE, loader, origin=path)
+            module: ModuleType = loader.create_module(spec)
+            module.__spec__ = spec
+            sys.modules[MODULE] = module
+            loader.exec_module(module)
+            return module
     raise ShimMissing("the C parts are not compiled: run scripts/pylibos once, or python c_shim/build_shim.py --out pylibos/tracer")
 
 

@@ -24,10 +24,16 @@ class Point(NamedTuple):
     x: int
 def main():
     bundled = getattr(pylibos.inner.thing.__loader__, "__name__", "") == "Loader"
-    from pylibos.bundle import keep
+    from pylibos.bundle import keep, note, remember
+    noted = note("double")
+    if noted is None:
+        from pylibos.inner.late import FACTOR
+        remember("double", FACTOR * pylibos.inner.thing.VALUE)
+    if "touch" in sys.argv:
+        open(sys.argv[-1], "a").write("# changed while it ran\\n")
     keep()
     thing = pylibos.inner.thing
-    print(thing.VALUE, bundled, "typing" in sys.modules, json.dumps([Pair(1).b, Point(3).x]), thing.__file__, sep="|")
+    print(thing.VALUE, bundled, "typing" in sys.modules, json.dumps([Pair(1).b, Point(3).x]), thing.__file__, noted, sep="|")
     return 0
 """
 
@@ -51,14 +57,15 @@ class Checkout:
         (root / "pylibos/cli/main.py").write_text(MAIN)
         self.thing = root / "pylibos/inner/thing.py"
         self.thing.write_text("VALUE = 1\n")
+        (root / "pylibos/inner/late.py").write_text("FACTOR = 2\n")
         (root / "c_shim/shim.c").touch()
         (root / ".venv/bin/python").symlink_to(sys.executable)
         (root / ".venv/pylibos-run.ready").write_text(f"/no/site\n\n\n{self.build}\n")
 
-    def run(self) -> list[str]:
-        """The value, whether it came from the bundle, whether typing was loaded, what generated classes say, the module's file."""
+    def run(self, *arguments: str) -> list[str]:
+        """The value, whether it came from the bundle, whether typing was loaded, what generated classes say, its file, the note."""
         environment = {"PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [str(self.root / "scripts/pylibos")]
+        command = [str(self.root / "scripts/pylibos"), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout.strip().split("|")
@@ -74,10 +81,10 @@ def checkout(tmp_path: Path) -> Checkout:
 
 def test_the_second_run_takes_its_modules_from_the_file(checkout: Checkout) -> None:
     file = str(checkout.thing)
-    assert checkout.run() == ["1", "False", "True", "[2, 3]", file]
+    assert checkout.run() == ["1", "False", "True", "[2, 3]", file, "None"]
     (bundle,) = checkout.bundles()
     written = bundle.stat().st_mtime_ns
-    assert checkout.run() == ["1", "True", "False", "[2, 3]", file]
+    assert checkout.run() == ["1", "True", "False", "[2, 3]", file, "2"]
     assert bundle.stat().st_mtime_ns == written
 
 
@@ -133,3 +140,19 @@ def test_where_nothing_can_be_written_nothing_is(checkout: Checkout) -> None:
     checkout.build.rmdir()
     assert checkout.run()[:2] == ["1", "False"]
     assert checkout.run()[:2] == ["1", "False"]
+
+
+def test_notes_hold_until_any_source_changes(checkout: Checkout) -> None:
+    checkout.run()
+    assert [checkout.run()[-1], checkout.run()[-1]] == ["2", "2"]
+    (checkout.root / "pylibos/inner/late.py").write_text("FACTOR = 30\n")  # which those runs had not even imported
+    assert [checkout.run()[-1], checkout.run()[-1]] == ["None", "30"]
+    checkout.thing.write_text("VALUE = 22\n")
+    assert [checkout.run()[-1], checkout.run()[-1]] == ["None", "660"]
+
+
+def test_a_source_that_changes_during_the_run_is_not_kept(checkout: Checkout) -> None:
+    checkout.run("touch", str(checkout.thing))
+    assert checkout.bundles() == []
+    assert checkout.run()[1] == "False"
+    assert checkout.run()[1] == "True"

@@ -11,6 +11,7 @@ Source: docs/contracts.md; gVisor's idea that the table is the compatibility doc
 from __future__ import annotations
 
 import enum
+import sys
 from collections.abc import Callable, Iterable
 from types import FunctionType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -92,8 +93,32 @@ class SyscallRow:
 
 
 PASS_MAX: Final = 14
+
+
+class Entries(dict[int, Entry]):
+    """Number -> what dispatch runs. ``homes`` names the modules of numbers known but not imported yet: their first call does that."""
+
+    __slots__ = ("homes",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.homes: dict[int, tuple[str, ...]] = {}
+
+    def bring_home(self, number: int) -> None:
+        """Import what a number's row and fallback are written in."""
+        for module in self.homes.pop(number, ()):
+            __import__(module)
+
+    def __missing__(self, number: int) -> Entry:
+        self.bring_home(number)
+        entry = self.get(number)
+        if entry is None:
+            raise KeyError(number)
+        return entry
+
+
 TABLE: Final[dict[int, SyscallRow]] = {}
-ENTRIES: Final[dict[int, Entry]] = {}
+ENTRIES: Final = Entries()
 _FALLBACKS: Final[dict[int, tuple[str, Callable[..., Any], Entry]]] = {}
 
 
@@ -176,7 +201,8 @@ def forwarded(
     if route is Route.REFUSED or not why:
         raise TypeError(f"{name}: a forwarded row needs a route and a reason")
     refusal = errno if alternatives else None
-    row = SyscallRow(number, name, route, Support.FORWARDED, why, refusal, alternatives, otherwise)
+    home: str = sys._getframe(1).f_globals["__name__"]
+    row = SyscallRow(number, name, route, Support.FORWARDED, why, refusal, alternatives, otherwise, module=home)
     _add(row, _checked_entry(number, alternatives, errno) if alternatives else _forward)
     if number in _FALLBACKS:
         _attach_fallback(row)
@@ -186,7 +212,17 @@ def refused(name: str, number: int, errno: Errno, *, why: str) -> None:
     """A row the filter answers with ``errno`` at once."""
     if not why:
         raise TypeError(f"{name}: a refused row needs a reason")
-    _add(SyscallRow(number, name, Route.REFUSED, Support.REFUSED, why, errno), _refusal(errno))
+    home: str = sys._getframe(1).f_globals["__name__"]
+    _add(SyscallRow(number, name, Route.REFUSED, Support.REFUSED, why, errno, module=home), _refusal(errno))
+
+
+def homes() -> dict[int, tuple[str, ...]]:
+    """For Entries.homes: where each row and its fallback is written. Rows nobody has written have no home: their number is unknown."""
+    return {
+        number: (row.module, row.fallback.__module__) if row.fallback is not None else (row.module,)
+        for number, row in TABLE.items()
+        if row.module
+    }
 
 
 def missing(name: str, number: int) -> None:
@@ -235,10 +271,18 @@ def _listed_entry(number: int, argument: int, mask: int, values: frozenset[int],
 
 
 def _fall_back(number: int, errno: Errno, thread: Thread, args: tuple[int, ...]) -> Any:
-    other = _FALLBACKS.get(number)
+    other = fallback_of(number)
     if other is None:
         raise SyscallError(errno)
-    return other[2](thread, args)
+    return other(thread, args)
+
+
+def fallback_of(number: int) -> Entry | None:
+    """What answers when the checks of a row do not hold. It may live in another module than the row, which came with a neighbour."""
+    if number not in _FALLBACKS:
+        ENTRIES.bring_home(number)
+    other = _FALLBACKS.get(number)
+    return None if other is None else other[2]
 
 
 def build_entry(name: str, function: Callable[..., Any]) -> Entry:
