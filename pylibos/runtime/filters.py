@@ -70,7 +70,6 @@ def configure_tracer(tracer: Tracer, *, traced: bool, report_all: bool = False) 
         for number, index, values in passing:
             tracer.let_pass(number, index, values)
         return
-    import pylibos.emulation.syscalls.all  # fills TABLE
     from pylibos.emulation.syscalls.sys_sockets import SHOWING_PATHS
 
     passing = []
