@@ -38,6 +38,7 @@ class Translated:
 
     ``address``: (index of the argument that points to a socket address, whose size is the next argument; the address in its place). The
     guest's registers are as it set them when the call returns, also to a signal handler.
+    ``message``: a struct msghdr in place of the one argument 1 points to, followed by the socket address its name is set to.
     ``arguments``: (index, value) of further arguments that are plain numbers.
     ``done``: told the raw result (a negative errno or restart code on failure) before the guest goes on; must not raise.
     The replacement lies in guest memory while the kernel copies it: it must carry no authority either.
@@ -46,6 +47,7 @@ class Translated:
     address: tuple[int, bytes] | None = None
     done: Callable[[int], None] | None = None
     arguments: Sequence[tuple[int, int]] = ()
+    message: bytes | None = None
 
 
 @record

@@ -28,6 +28,8 @@ _ARGUMENTS: Final = (events.RDI, events.RSI, events.RDX, events.R10, events.R8, 
 _SLOT_SIZE: Final = 64
 _FIRST_SLOT: Final = SCRATCH_SIZE // 2
 _SLOTS: Final = (SCRATCH_SIZE - _FIRST_SLOT) // _SLOT_SIZE
+MESSAGE_HEADER_SIZE: Final = 56
+"""sizeof(struct msghdr)."""
 _SIGN: Final = 1 << 63
 EFAULT: Final = 14
 
@@ -44,30 +46,43 @@ class TranslatedCalls:
     def begin(self, tid: int, task: Task, outcome: Translated) -> None:
         """The task is at the RET_TRACE stop of the call."""
         registers: list[int] | None = None
-        if outcome.address is not None or outcome.arguments:
+        if outcome.address is not None or outcome.arguments or outcome.message is not None:
             registers = self._tracer.registers(tid)
             if registers is None:
                 return
             task.saved = list(registers)
             for index, value in outcome.arguments:
                 registers[_ARGUMENTS[index]] = value
-        if outcome.address is not None and registers is not None:
-            index, data = outcome.address
-            assert len(data) <= _SLOT_SIZE
-            task.slot = self._free_slot(task)
-            slot = SCRATCH_ADDRESS + _FIRST_SLOT + task.slot * _SLOT_SIZE
-            try:
-                TaskMemory(tid).write(slot, data)
-            except SyscallError:
-                self._tracer.answer(tid, -EFAULT)
-                return
-            registers[_ARGUMENTS[index]] = slot
-            registers[_ARGUMENTS[index + 1]] = len(data)
+        if registers is not None and not self._place(tid, task, outcome, registers):
+            self._tracer.answer(tid, -EFAULT)
+            return
         if registers is not None:
             self._tracer.set_registers(tid, registers)
         task.translated = outcome
         task.stage = Stage.TRANSLATED
         self._tracer.resume_to_exit(tid)
+
+    def _place(self, tid: int, task: Task, outcome: Translated, registers: list[int]) -> bool:
+        """Write what the call is to read into the task's slot and point its arguments there."""
+        if outcome.address is None and outcome.message is None:
+            return True
+        task.slot = self._free_slot(task)
+        slot = SCRATCH_ADDRESS + _FIRST_SLOT + task.slot * _SLOT_SIZE
+        if outcome.address is not None:
+            index, data = outcome.address
+            registers[_ARGUMENTS[index]] = slot
+            registers[_ARGUMENTS[index + 1]] = len(data)
+        else:
+            data = outcome.message or b""
+            name = (slot + MESSAGE_HEADER_SIZE).to_bytes(8, "little")
+            data = name + (len(data) - MESSAGE_HEADER_SIZE).to_bytes(4, "little") + data[12:]
+            registers[_ARGUMENTS[1]] = slot
+        assert len(data) <= _SLOT_SIZE
+        try:
+            TaskMemory(tid).write(slot, data)
+        except SyscallError:
+            return False
+        return True
 
     def returned(self, tid: int, task: Task) -> None:
         """The task is at the call's exit stop."""

@@ -154,6 +154,47 @@ CASE(names_in_the_file_system)
     length = address(&name, "plain");
     SHOW(connect(other, (void *)&name, length)), SHOW(bind(other, (void *)&name, length));
 }
+CASE(messages_to_paths)
+{
+    struct sockaddr_un name, none;
+    socklen_t length = address(&name, "datagrams"), none_length = address(&none, "nobody");
+    char buffer[16] = "";
+    int pair[2], server = MUST(socket(AF_UNIX, SOCK_DGRAM, 0)), client = MUST(socket(AF_UNIX, SOCK_DGRAM, 0));
+    MUST(bind(server, (void *)&name, length));
+    MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+    struct iovec parts[2] = {{"one ", 4}, {"message", 7}};
+    char space[CMSG_SPACE(sizeof(int))] = "";
+    struct msghdr message = {.msg_name = &name, .msg_namelen = length, .msg_iov = parts, .msg_iovlen = 2, .msg_control = space,
+                             .msg_controllen = sizeof space};
+    struct cmsghdr *part = CMSG_FIRSTHDR(&message);
+    part->cmsg_level = SOL_SOCKET, part->cmsg_type = SCM_RIGHTS, part->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(part), &pair[1], sizeof(int));
+    SHOW(sendmsg(client, &message, 0));
+    TRUE(message.msg_name == &name && message.msg_namelen == length && message.msg_iov == parts);
+    struct iovec room = {buffer, 16};
+    char received[CMSG_SPACE(sizeof(int))];
+    struct msghdr got = {.msg_iov = &room, .msg_iovlen = 1, .msg_control = received, .msg_controllen = sizeof received};
+    SHOW(recvmsg(server, &got, 0));
+    say("%.11s", buffer);
+    int passed;
+    memcpy(&passed, CMSG_DATA(CMSG_FIRSTHDR(&got)), sizeof passed);
+    SHOW(write(passed, "x", 1)), SHOW(read(pair[0], buffer, 16));
+    message.msg_name = &none, message.msg_namelen = none_length;
+    SHOW(sendmsg(client, &message, 0));
+    make_file("plain", "", 0644);
+    message.msg_namelen = address(&none, "plain");
+    SHOW(sendmsg(client, &message, 0));
+    message.msg_namelen = 1;
+    SHOW(sendmsg(client, &message, 0));
+    message.msg_namelen = 300;
+    SHOW(sendmsg(client, &message, 0));
+    message.msg_name = NULL, message.msg_namelen = 0;
+    SHOW(sendmsg(client, &message, 0));
+    SHOW(connect(client, (void *)&name, length));
+    SHOW(sendmsg(client, &message, 0));
+    SHOW(sendto(client, "two", 3, 0, (void *)&name, length));
+    SHOW(recv(server, buffer, 16, 0)), SHOW(recv(server, buffer, 16, 0));
+}
 CASE(abstract_names)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};

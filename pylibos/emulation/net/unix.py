@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pylibos.emulation.fs.inode import Inode
 
 NAMES_MAX: Final = 4096
-NAME_SIZE: Final = 14
-"""Bytes of a host name, its leading NUL included: with the family it fits in the 16 bytes of a struct sockaddr."""
+NAME_SIZE: Final = 6
+"""Bytes of a host name, its leading NUL included: with the family it fits behind a struct msghdr in 64 bytes (runtime/translated.py)."""
 
 
 class UnixNames:
@@ -32,8 +32,8 @@ class UnixNames:
 
     @staticmethod
     def make(random: bytes) -> bytes:
-        """A new host name from at least (NAME_SIZE - 1) / 2 random bytes."""
-        return b"\0" + random.hex().encode()[: NAME_SIZE - 1]
+        """A new host name from NAME_SIZE - 1 random bytes. Not text: what the kernel chooses for an autobind is five hexadecimal digits."""
+        return b"\0" + bytes(0x80 | byte for byte in random[: NAME_SIZE - 1])
 
     def enter(self, inode: Inode, host_name: bytes, shown: bytes) -> None:
         """A socket has been bound: inode is its node, shown the address body its owner gave."""

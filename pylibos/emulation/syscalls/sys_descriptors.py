@@ -24,6 +24,7 @@ from pylibos.emulation.fs.notify import (
 )
 from pylibos.emulation.fs.permission import require
 from pylibos.emulation.io_manager.file_object import FileKind, FileObject
+from pylibos.emulation.net.interfaces import IFCONF, IFREQ_SIZE, INTERFACE_QUERIES, SIOCGIFCONF, describe_loopback
 from pylibos.emulation.outcome import FORWARD, Forward, Install
 from pylibos.emulation.signals.targets import group_targets, may_signal
 from pylibos.emulation.syscalls.params import Fd, Flags, Int, UInt, ULong, UserPath
@@ -178,11 +179,25 @@ _SOCKET: Final = frozenset((0x8905, 0x5411, 0x8906, 0x8907))
 """SIOCATMARK, TIOCOUTQ (SIOCOUTQ), SIOCGSTAMP, SIOCGSTAMPNS: of a socket the guest holds."""
 
 
+def _interface(thread: Thread, command: int, argument: int) -> Forward | int:
+    """A question about a network interface (netdevice(7)): those of the guests' own name space are the kernel's to describe."""
+    executive = thread.process.executive
+    if executive.private_network and executive.private_root:
+        return FORWARD
+    memory = thread.memory
+    if command == SIOCGIFCONF:
+        _size, address = IFCONF.unpack(memory.read(argument, IFCONF.size))
+        memory.write(argument, IFCONF.pack(0, address))  # the loopback is down, and has no address
+        return 0
+    memory.write(argument, describe_loopback(command, memory.read(argument, IFREQ_SIZE)))
+    return 0
+
+
 @syscall(
     "ioctl",
     number=16,
     support=Support.PARTIAL,
-    note="close-on-exec, non-blocking, SIGIO, bytes waiting, terminals; nothing else",
+    note="close-on-exec, non-blocking, SIGIO, bytes waiting, terminals, interfaces; no more",
     passes=(1, _ANY),
 )
 def sys_ioctl(thread: Thread, fd: Fd, command: UInt, argument: ULong) -> Forward | int:
@@ -191,6 +206,8 @@ def sys_ioctl(thread: Thread, fd: Fd, command: UInt, argument: ULong) -> Forward
         return FORWARD
     identity = thread.process.executive.host.descriptor_identity(thread.host_tid, fd)
     kind = identity.mode & S_IFMT
+    if kind == S_IFSOCK and command in INTERFACE_QUERIES:
+        return _interface(thread, command, argument)
     if (kind == S_IFCHR and command in _TERMINAL) or (kind == S_IFSOCK and command in _SOCKET):
         return FORWARD
     raise SyscallError(Errno.ENOTTY)

@@ -14,8 +14,7 @@ The socket objects are the host's. What makes this safe without copying every me
   gets an abstract name in their place (net/unix.py).
 
 Not yet: outside isolation AF_UNIX servers with a path name (bind is EACCES), and datagram pairs notice a closed peer; everywhere a path
-in sendmsg (ENOENT), and the path of a bound sender in recvmsg (it shows the host's name, to which sendto
-answers); SCM_CREDENTIALS show host ids.
+in sendmmsg, and the path of a bound sender in recvmsg (it shows the host's name, to which sendto answers); SCM_CREDENTIALS show host ids.
 
 Source: Linux 6.18 net/socket.c, net/unix/af_unix.c; unix(7), ip(7).
 """
@@ -53,6 +52,7 @@ _O_NONBLOCK: Final = 0o4000
 _PROTOCOL: Final = b"system.sockprotoname"
 _NAME: Final = struct.Struct("<QI")
 """The first two fields of struct msghdr: name and its length."""
+MESSAGE_HEADER_SIZE: Final = 56
 _MMSGHDR_SIZE: Final = 64
 _MESSAGES_MAX: Final = 1024
 """UIO_MAXIOV: the kernel sends no more with one sendmmsg."""
@@ -276,20 +276,25 @@ def sys_sendto(
     return FORWARD if where is None else _way_for_sends(thread, fd, [where], flags)
 
 
-def _destinations(thread: Thread, header: int) -> list[Destination]:
-    """Where outside the message behind a struct msghdr goes: one destination or none."""
+def _name_of_message(thread: Thread, header: int) -> SocketAddress | None:
+    """The address in a struct msghdr; None when there is none, or one the kernel refuses."""
     address, size = _NAME.unpack(thread.memory.read(header, _NAME.size))
-    if not address or not 2 <= size <= c.ADDRESS_MAX:
-        return []
-    where = _outside(thread, read_address(thread.memory, address, size))
-    return [] if where is None else [where]
+    return read_address(thread.memory, address, size) if address and 2 <= size <= c.ADDRESS_MAX else None
 
 
-@syscall("sendmsg", number=46, route=Route.TRACE, support=Support.PARTIAL, note="no AF_UNIX path as destination")
-def sys_sendmsg(thread: Thread, fd: Fd, header: Address, flags: Int) -> Forward | Blocking:
-    """sendmsg(2): forwarded; an internet destination outside needs a way. Compare Linux net/socket.c:__sys_sendmsg(). Raises: as sendto."""
-    destinations = _destinations(thread, header) if _isolated(thread) else []
-    return _way_for_sends(thread, fd, destinations, flags) if destinations else FORWARD
+@syscall("sendmsg", number=46, route=Route.TRACE, support=Support.FULL)
+def sys_sendmsg(thread: Thread, fd: Fd, header: Address, flags: Int) -> Forward | Translated | Blocking:
+    """sendmsg(2): forwarded; an internet destination outside needs a way, an AF_UNIX path is translated. Compare Linux net/socket.c.
+
+    Raises: as sendto.
+    """
+    name = _name_of_message(thread, header) if _isolated(thread) else None
+    if name is None:
+        return FORWARD
+    if name.family == c.AF_UNIX and not name.is_abstract:
+        return Translated(message=thread.memory.read(header, MESSAGE_HEADER_SIZE) + _server(thread, name))
+    where = _outside(thread, name)
+    return FORWARD if where is None else _way_for_sends(thread, fd, [where], flags)
 
 
 @syscall("sendmmsg", number=307, route=Route.TRACE, support=Support.PARTIAL, note="no AF_UNIX path as destination")
@@ -299,7 +304,10 @@ def sys_sendmmsg(thread: Thread, fd: Fd, headers: Address, count: UInt, flags: I
         return FORWARD
     found: dict[Destination, None] = {}
     for index in range(min(count, _MESSAGES_MAX)):
-        found |= dict.fromkeys(_destinations(thread, headers + index * _MMSGHDR_SIZE))
+        name = _name_of_message(thread, headers + index * _MMSGHDR_SIZE)
+        where = None if name is None else _outside(thread, name)
+        if where is not None:
+            found[where] = None
     return _way_for_sends(thread, fd, list(found), flags)
 
 
