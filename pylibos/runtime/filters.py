@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from pylibos import bundle
-from pylibos.emulation.syscalls.table import ENTRIES, TABLE, Route, homes
+from pylibos.emulation.syscalls.table import ENTRIES, Route, homes
 from pylibos.monitor.seccomp import Engine, SeccompError, filter_program
 from pylibos.runtime.status import PylibosError
 
@@ -70,6 +70,7 @@ def configure_tracer(tracer: Tracer, *, traced: bool, report_all: bool = False) 
         for number, index, values in passing:
             tracer.let_pass(number, index, values)
         return
+    from pylibos.emulation.syscalls.all import TABLE
     from pylibos.emulation.syscalls.sys_sockets import SHOWING_PATHS
 
     passing = []

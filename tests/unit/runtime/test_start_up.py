@@ -43,3 +43,39 @@ def test_with_the_bundle_typing_and_its_train_stay_away(tmp_path: Path) -> None:
         loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
         assert ("typing" in loaded) is not bundled
     assert (DEAR | {"typing", "re", "socket", "selectors", "array", "math", "bisect"}) & set(loaded) == set()
+
+
+@pytest.mark.skipif(not isinstance(_named, str), reason="the C parts are not compiled")
+@pytest.mark.parametrize("first", ["filter notify", "loop False False", "loop True False", "loop False True"])
+def test_each_part_of_what_is_kept_can_be_missing(first: str) -> None:
+    """A run that finds the filter kept but not the loop's tables (an earlier run was of another kind), or the other way round."""
+    program = f"""import sys
+sys.path.append({str(ROOT)!r}); sys.path.extend({sys.path!r})
+from pylibos import bundle
+from pylibos.runtime.filters import configure_tracer, load_filter
+class Recorder:
+    def configure(self, notified, continued, paths):
+        self.said = sorted(notified), sorted(continued), paths
+    def let_pass(self, *rule):
+        pass
+def all_of_it():
+    found = [load_filter("notify"), load_filter("ptrace")]
+    for traced, report_all in ((False, False), (True, False), (False, True)):
+        tracer = Recorder()
+        configure_tracer(tracer, traced=traced, report_all=report_all)
+        found.append(tracer.said)
+    return found
+if len(sys.argv) > 1:
+    bundle.notes.update(eval(sys.stdin.read()))
+    bundle.checked.append(True)
+    bundle.note = lambda name: bundle.notes.get(name) if name == sys.argv[1] else None
+    print(repr(all_of_it()))
+else:
+    found = all_of_it()
+    print(repr((bundle.notes, found)))
+"""
+    command = [sys.executable, "-I", "-S", "-X", f"pylibos_build={_named}", "-c", program]
+    notes, found = eval(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert set(notes) >= {"filter notify", "filter ptrace", first}
+    done = subprocess.run([*command, first], input=repr(notes), capture_output=True, text=True, check=True)
+    assert eval(done.stdout) == found
