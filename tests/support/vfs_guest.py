@@ -49,7 +49,9 @@ class Guest:
         self.io = IoManager(self.host, lambda: [os.getpid()])
         self.files = FileSystem(self.host, self.io.inodes)
         self.files.mount_all(plan)
-        self.executive = SimpleNamespace(host=self.host, io=self.io, files=self.files, processes=None)
+        self.executive = SimpleNamespace(
+            host=self.host, io=self.io, files=self.files, processes=None, first_socket_path=lambda: None
+        )
         self.memory = FlatMemory(BASE, SIZE)
         self.process = SimpleNamespace(
             executive=self.executive, credentials=Credentials(uid, gid, (gid,)), fs=FsContext(self.files.root), pid=1, host_pid=os.getpid()
