@@ -216,11 +216,13 @@ class Composition:
         manifest = self.config.policy.manifest
         if not manifest.network_rules and not manifest.publish:
             return None
+        from pylibos.monitor.network.rules import RESOLVER
         from pylibos.runtime.network import SandboxNetwork, write_resolver_files
 
         self._network = SandboxNetwork(manifest, self._record, record_all=self.audit.wants_everything or self.config.verbose > 1)
         attach(self.host, network=self._network.link)
-        write_resolver_files(self._scout, self.config.hostname)
+        for path in write_resolver_files(self._scout, self.config.hostname):
+            self.report(f"pylibos: {path} is left as the root has it: names resolve if the root's files lead to {RESOLVER}")
         return self._network.start(init)
 
     def network_spoke(self) -> int | None:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from pylibos.emulation.errors import SyscallError
+from pylibos.emulation.fs.hostfs import HostVolume
 from pylibos.emulation.fs.names import unlink
 from pylibos.emulation.fs.opening import open_path
 from pylibos.emulation.outcome import Install
@@ -89,17 +90,31 @@ def _listener(published: Published) -> socket.socket:
     return listener
 
 
-def write_resolver_files(scout: Thread, hostname: bytes) -> None:
-    """Put resolv.conf and hosts of the sandbox's own into the guests' view, where it has /etc; they stay in the sandbox."""
+def write_resolver_files(scout: Thread, hostname: bytes) -> list[str]:
+    """Put resolv.conf and hosts of the sandbox's own into the guests' view; they stay in the sandbox. The paths that could not be written.
+
+    Never where writing reaches the host (a writable root): what the tree then says must be arranged by whoever owns it.
+    """
     executive = scout.executive
     process = Process(executive, 0, 0, None, Credentials(0, 0), scout.process.fs)
     root = Thread(process, 0, 0, scout.memory)
-    for path, text in _FILES:
-        with suppress(SyscallError, HostError):
-            unlink(executive.files, root, None, path)
-        with suppress(SyscallError, HostError):
-            outcome = open_path(root, None, path, _O_NEW, 0o644)
-            if isinstance(outcome, Install):
-                executive.host.stream_write(outcome.stream, 0, text.format(hostname.decode("ascii", "replace")).encode())
-                if not outcome.keep:
-                    executive.host.stream_close(outcome.stream)
+    return [path.decode() for path, text in _FILES if not _write(root, path, text.format(hostname.decode("ascii", "replace")).encode())]
+
+
+def _write(root: Thread, path: bytes, text: bytes) -> bool:
+    files, host = root.executive.files, root.executive.host
+    try:
+        directory = files.find(root, None, path.rpartition(b"/")[0])
+        if isinstance(directory.volume, HostVolume):
+            return False
+        with suppress(SyscallError):
+            unlink(files, root, None, path)
+        outcome = open_path(root, None, path, _O_NEW, 0o644)
+    except (SyscallError, HostError):
+        return False
+    if not isinstance(outcome, Install):
+        return False
+    host.stream_write(outcome.stream, 0, text)
+    if not outcome.keep:
+        host.stream_close(outcome.stream)
+    return True
