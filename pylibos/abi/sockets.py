@@ -24,13 +24,14 @@ SOCK_CLOEXEC: Final = 0o2000000
 NETLINK_ROUTE: Final = 0
 IPPROTO_TCP: Final = 6
 IPPROTO_UDP: Final = 17
+IPPROTO_UDPLITE: Final = 136
 
 SOL_SOCKET: Final = 1
 SO_PEERCRED: Final = 17
 SO_PEERPIDFD: Final = 77
 
-SOCKET_LEVELS: Final = frozenset((0, SOL_SOCKET, IPPROTO_TCP, IPPROTO_UDP, 41, 58, 270))
-"""IP, SOCKET, TCP, UDP, IPV6, ICMPV6, NETLINK: levels whose options concern the socket itself."""
+SOCKET_LEVELS: Final = frozenset((0, SOL_SOCKET, IPPROTO_TCP, IPPROTO_UDP, 41, 58, IPPROTO_UDPLITE, 270))
+"""IP, SOCKET, TCP, UDP, IPV6, ICMPV6, UDP-Lite, NETLINK: levels whose options concern the socket itself."""
 
 MSG_FASTOPEN: Final = 0x2000_0000
 

@@ -215,6 +215,10 @@ class Composition:
         """Start the network domain if policy needs one; the descriptor to watch. Raises PylibosError."""
         manifest = self.config.policy.manifest
         if not manifest.network_rules and not manifest.publish:
+            if manifest.network.value == "loopback":
+                from pylibos.runtime.host_names import add_own_name
+
+                add_own_name(self._scout, self.config.hostname)
             return None
         from pylibos.monitor.network.rules import RESOLVER
         from pylibos.runtime.network import SandboxNetwork, write_resolver_files

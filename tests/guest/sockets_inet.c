@@ -90,6 +90,27 @@ CASE(udp)
     SHOW(recv(client, buffer, 16, 0)), SHOW(recv(client, buffer, 16, 0));
     SHOW(connect(client, (void *)&name, sizeof name)), SHOW(send(client, "again", 5, 0)), SHOW(recv(server, buffer, 2, MSG_TRUNC));
 }
+CASE(datagrams_with_part_of_a_checksum)
+{
+    struct sockaddr_in name = local(), from;
+    socklen_t length = sizeof name;
+    char buffer[64];
+    int one = MUST(socket(AF_INET, SOCK_DGRAM, IPPROTO_UDPLITE)), other = MUST(socket(AF_INET, SOCK_DGRAM, IPPROTO_UDPLITE));
+    MUST(bind(one, (void *)&name, sizeof name));
+    MUST(getsockname(one, (void *)&name, &length));
+    int covered = 20, got = 0;
+    SHOW(setsockopt(other, IPPROTO_UDPLITE, 10 /* UDPLITE_SEND_CSCOV */, &covered, sizeof covered));
+    length = sizeof got;
+    SHOW(getsockopt(other, IPPROTO_UDPLITE, 10, &got, &length));
+    say("%d", got);
+    SHOW(sendto(other, "lite datagram", 13, 0, (void *)&name, sizeof name));
+    length = sizeof from;
+    SHOW(recvfrom(one, buffer, sizeof buffer, 0, (void *)&from, &length));
+    say("%.13s from %s", buffer, inet_ntoa(from.sin_addr));
+    SHOW(connect(other, (void *)&name, sizeof name));
+    SHOW(send(other, "again", 5, 0));
+    SHOW(recv(one, buffer, sizeof buffer, 0));
+}
 CASE(options_and_errors)
 {
     struct sockaddr_in name = local(), other;

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import resource
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -139,3 +140,23 @@ def test_the_guest_has_the_invokers_descriptor_limit(comparer: Comparer, inside:
     script = "ulimit -Sn; ulimit -Hn; /bin/echo ran; ulimit -n 12; /bin/echo still; cat /proc/self/comm"
     done = run([*command, "/bin/bash", "-c", script], cwd=ROOT, env=outer_environment(), timeout=TIMEOUT)
     assert done.stdout.decode() == f"{soft}\n{hard}\nran\nstill\ncat\n", done.describe()
+
+
+@pytest.mark.guest
+def test_the_sandbox_has_a_name_on_its_loopback(comparer: Comparer, inside: str) -> None:
+    script = "import socket; print(socket.gethostbyname(socket.gethostname()), socket.gethostbyname('localhost'))"
+    outcome = comparer.inside(python(script, flags=("--net", "loopback", "--hostname", "somewhere")), inside)
+    assert outcome.stdout == b"127.0.1.1 127.0.0.1\n", outcome.completed.describe()
+
+
+@pytest.mark.guest
+@pytest.mark.parametrize("network", ["loopback", "127.0.0.1:9"])
+def test_a_granted_etc_is_not_ours_to_write(comparer: Comparer, inside: str, network: str, tmp_path: Path) -> None:
+    """--rw lets the program change /etc of the host; what the sandbox itself keeps there goes nowhere then."""
+    comparer.prepare(None)
+    for name in ("hosts", "resolv.conf"):
+        (tmp_path / name).write_text("the host's\n")
+    command = [str(PYLIBOS), "run", "--engine", inside, "-v", f"{tmp_path}:/etc:rw", "--net", network, "--", "/bin/true"]
+    done = run(command, cwd=ROOT, env=outer_environment(), timeout=TIMEOUT)
+    assert done.status == 0, done.describe()
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(("hosts", "resolv.conf"), "the host's\n")

@@ -89,7 +89,7 @@ def sys_socket(thread: Thread, domain: Int, kind: Int, protocol: Int) -> Forward
             raise SyscallError(Errno.EPERM)
         if not _isolated(thread):
             raise SyscallError(Errno.EACCES)
-        if protocol not in (0, c.IPPROTO_TCP, c.IPPROTO_UDP):
+        if protocol not in (0, c.IPPROTO_TCP, c.IPPROTO_UDP, c.IPPROTO_UDPLITE):
             raise SyscallError(Errno.EPROTONOSUPPORT)
         ways = thread.executive.ways
         return FORWARD if ways is None else ways.socket()
