@@ -2,6 +2,7 @@
 // flags: -pthread
 #include "guest.h"
 #include <pthread.h>
+#include <sys/prctl.h>
 
 static pthread_barrier_t barrier;
 static void *idle(void *unused)
@@ -138,4 +139,48 @@ CASE(one_machine)
     TRUE(processors == listed && processors == sysconf(_SC_NPROCESSORS_ONLN) && CPU_COUNT(&allowed) <= processors);
     TRUE(sysconf(_SC_PHYS_PAGES) == number("/proc/meminfo", "MemTotal") / 4);
     TRUE(number("/proc/meminfo", "MemFree") <= number("/proc/meminfo", "MemTotal"));
+}
+/* What a process of another user, or one that is not dumpable, does not tell. An ordinary user has only the second kind. */
+static void look(pid_t pid)
+{
+    static const char *const links[] = {"cwd", "exe", "root", "fd/0", "ns/user"}, *const files[] = {"maps", "smaps", "environ", "io", "fdinfo/0", "status", "cmdline"};
+    char path[64], target[PATH_MAX];
+    for (size_t index = 0; index < sizeof links / sizeof *links; index++) {
+        snprintf(path, sizeof path, "/proc/%d/%s", pid, links[index]);
+        say("%s %s", links[index], readlink(path, target, sizeof target) < 0 ? error_name(errno) : "told");
+    }
+    for (size_t index = 0; index < sizeof files / sizeof *files; index++) {
+        snprintf(path, sizeof path, "/proc/%d/%s", pid, files[index]);
+        int fd = open(path, O_RDONLY);
+        ssize_t got = fd < 0 ? -1 : read(fd, target, sizeof target);
+        say("%s %s", files[index], got < 0 ? error_name(errno) : "told");
+        close(fd);
+    }
+}
+CASE(what_others_may_not_know)
+{
+    int ready[2], go[2];
+    char byte;
+    MUST(pipe(ready)), MUST(pipe(go));
+    pid_t target = fork();
+    if (target == 0) {
+        prctl(PR_SET_DUMPABLE, 0);
+        MUST(write(ready[1], "", 1));
+        MUST(read(go[0], &byte, 1));
+        _exit(0);
+    }
+    MUST(read(ready[0], &byte, 1));
+    pid_t watcher = fork();
+    if (watcher == 0) {
+        if (getuid() == 0) {
+            MUST(setresgid(1234, 1234, 1234));
+            MUST(setresuid(1234, 1234, 1234));
+        }
+        look(target);
+        _exit(0);
+    }
+    wait_for("watcher", watcher);
+    MUST(write(go[1], "", 1));
+    wait_for("target", target);
+    look(getpid());
 }

@@ -81,6 +81,8 @@ class File(NamedTuple):
     render: Render
     mode: int = 0o444
     write: Callable[[Thread, Subject, bytes], None] | None = None
+    private: bool = False
+    """Only for who may look into the process, whatever the mode says."""
 
 
 def _constant(text: bytes) -> Render:
@@ -117,15 +119,15 @@ FILES: Final[dict[bytes, File]] = {
     b"statm": File(proc_memory.statm),
     b"cmdline": File(proc_text.cmdline),
     b"comm": File(proc_text.comm, 0o644, _write_comm),
-    b"environ": File(proc_text.environ, 0o400),
-    b"maps": File(proc_memory.maps),
-    b"smaps": File(proc_memory.smaps),
-    b"smaps_rollup": File(proc_memory.smaps_rollup),
+    b"environ": File(proc_text.environ, 0o400, private=True),
+    b"maps": File(proc_memory.maps, private=True),
+    b"smaps": File(proc_memory.smaps, private=True),
+    b"smaps_rollup": File(proc_memory.smaps_rollup, private=True),
     b"limits": File(proc_text.limits),
     b"mounts": File(proc_text.mounts),
     b"mountinfo": File(proc_text.mountinfo),
     b"mountstats": File(proc_text.mountstats, 0o400),
-    b"io": File(proc_memory.io, 0o400),
+    b"io": File(proc_memory.io, 0o400, private=True),
     b"cgroup": File(_constant(b"0::/\n")),
     b"cpuset": File(_constant(b"/\n")),
     b"oom_score": File(_constant(b"0\n")),
@@ -134,7 +136,7 @@ FILES: Final[dict[bytes, File]] = {
     b"loginuid": File(_constant(b"4294967295"), 0o644, _accept),
     b"sessionid": File(_constant(b"4294967295")),
     b"wchan": File(_constant(b"0")),
-    b"personality": File(_personality, 0o400),
+    b"personality": File(_personality, 0o400, private=True),
     b"uid_map": File(_id_map, 0o644),
     b"gid_map": File(_id_map, 0o644),
     b"projid_map": File(_id_map, 0o644),
@@ -143,7 +145,7 @@ FILES: Final[dict[bytes, File]] = {
     b"clear_refs": File(_constant(b""), 0o200, _accept),
     b"schedstat": File(proc_text.schedstat),
     b"children": File(proc_text.children),
-    b"auxv": File(proc_memory.auxiliary_vector, 0o400),
+    b"auxv": File(proc_memory.auxiliary_vector, 0o400, private=True),
     b"timerslack_ns": File(_constant(b"50000\n"), 0o666, _accept),
 }
 """Files of /proc/PID and of task/TID."""
@@ -198,8 +200,7 @@ class MemoryFile(SyntheticInode):
         """Raises EACCES, ESRCH."""
         if self._process.is_zombie:
             raise SyscallError(Errno.ESRCH)
-        if not may_access(thread.process, self._process):
-            raise SyscallError(Errno.EACCES)
+        require_look(thread, self._process)
         return self.volume.host.stream_open(b"guest:%d/mem" % self._process.host_pid, access)
 
 
@@ -257,7 +258,7 @@ class ProcessDirectories:
         if name == b"net":
             return self.network
         if name == b"ns":
-            return SyntheticDirectory(volume, self._namespace, lambda _: _NAMESPACES, 0o511, number, *owner)
+            return SyntheticDirectory(volume, self._namespace_lookup(process), lambda _: _NAMESPACES, 0o511, number, *owner)
         if name in (b"cwd", b"root"):
             return self._place(subject, name, number)
         if name == b"exe":
@@ -271,6 +272,8 @@ class ProcessDirectories:
         write = row.write
 
         def render(reader: Thread) -> bytes:
+            if row.private:
+                require_look(reader, process)
             return row.render(reader, process, subject.thread())
 
         def take(writer: Thread, data: bytes) -> None:
@@ -309,20 +312,29 @@ class ProcessDirectories:
 
         return lookup
 
-    def _namespace(self, name: bytes, _thread: Thread | None) -> Inode | None:
-        """A link to a name space: all guests are in the same ones. What it leads to can be opened and compared, and does nothing."""
-        if name not in _NAMESPACES:
-            return None
-        kind = name.removesuffix(b"_for_children")
-        number = _NAMESPACE_FIRST + _NAMESPACES.index(kind)
+    def _namespace_lookup(self, process: Process) -> Callable[[bytes, Thread | None], Inode | None]:
+        """Links to name spaces: all guests are in the same ones. What they lead to can be opened and compared, and does nothing."""
         volume = self.volume
 
-        def resolve(_reader: Thread) -> Location:
-            space = SyntheticFile(volume, lambda _: b"", None, 0o444, number)
-            space.name = kind
-            return Location(space, space, kind)
+        def lookup(name: bytes, _thread: Thread | None) -> Inode | None:
+            if name not in _NAMESPACES:
+                return None
+            kind = name.removesuffix(b"_for_children")
+            number = _NAMESPACE_FIRST + _NAMESPACES.index(kind)
 
-        return MagicLink(volume, lambda _: b"%b:[%d]" % (kind, number), resolve, number)
+            def text(reader: Thread) -> bytes:
+                require_look(reader, process)
+                return b"%b:[%d]" % (kind, number)
+
+            def resolve(reader: Thread) -> Location:
+                require_look(reader, process)
+                space = SyntheticFile(volume, lambda _: b"", None, 0o444, number)
+                space.name = kind
+                return Location(space, space, kind)
+
+            return MagicLink(volume, text, resolve, number)
+
+        return lookup
 
     # -- magic links ---------------------------------------------------------------------------------------------------------
     def _place(self, subject: Subject, name: bytes, number: int) -> MagicLink:
@@ -333,9 +345,11 @@ class ProcessDirectories:
             return process.fs.cwd if name == b"cwd" else process.fs.root
 
         def text(reader: Thread) -> bytes:
+            require_look(reader, process)
             return proc_memory.path_text(target(), reader.process.fs.root)
 
-        def resolve(_reader: Thread) -> Location:
+        def resolve(reader: Thread) -> Location:
+            require_look(reader, process)
             inode = target()
             return Location(inode, inode.parent or inode, inode.name)
 
@@ -344,8 +358,9 @@ class ProcessDirectories:
     def _executable(self, subject: Subject, number: int) -> MagicLink:
         process = subject.process
 
-        def text(_reader: Thread) -> bytes:
+        def text(reader: Thread) -> bytes:
             subject.present()
+            require_look(reader, process)
             if not process.executable_path:
                 raise SyscallError(Errno.ENOENT)
             return process.executable_path
@@ -370,9 +385,11 @@ class ProcessDirectories:
                 return None
 
             def text(reader: Thread) -> bytes:
+                require_look(reader, subject.process)
                 return descriptor_text(reader, subject.live(), descriptor)
 
-            def resolve(_reader: Thread) -> Location:
+            def resolve(reader: Thread) -> Location:
+                require_look(reader, subject.process)
                 inode = self._described(subject.live(), descriptor)
                 return Location(inode, inode.parent or inode, inode.name)
 
@@ -405,7 +422,8 @@ class ProcessDirectories:
             except HostError:
                 return None
 
-            def render(_reader: Thread) -> bytes:
+            def render(reader: Thread) -> bytes:
+                require_look(reader, subject.process)
                 asked = subject.live()
                 flags, position = host.descriptor_state(asked.host_tid, descriptor)
                 inode = known_inode(asked, descriptor)
@@ -423,6 +441,12 @@ class ProcessDirectories:
             return SyntheticFile(self.volume, render, None, 0o444, subject.number(_FDINFO_CODES + descriptor), *_owner(subject.process))
 
         return lookup
+
+
+def require_look(reader: Thread, process: Process) -> None:
+    """Raise EACCES unless the reader may look into the process."""
+    if not may_access(reader.process, process, by_files=True):
+        raise SyscallError(Errno.EACCES)
 
 
 def _owner(process: Process) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from pylibos.emulation.fs.permission import permitted
 from pylibos.emulation.outcome import ExecPlan, ImagePlan
 from pylibos.emulation.process.elf import HEADER_SIZE, ImageCache
 from pylibos.emulation.process.shebang import REWRITES_MAX, parse_shebang
+from pylibos.emulation.security.capabilities import Capability
 from pylibos.monitor.host_abi import Access, Create
 
 if TYPE_CHECKING:
@@ -138,14 +139,18 @@ def _elf_plan(thread: Thread, program: Program, header: bytes, name: bytes, pref
         image.executable_stack,
         comm,
         program.path,
-        credentials=thread.process.credentials.for_exec(*_set_ids(program.inode)),
+        credentials=thread.process.credentials.for_exec(*_set_ids(thread, program.inode)),
         executable=program.inode,
     )
 
 
-def _set_ids(inode: Inode | None) -> tuple[int | None, int | None]:
-    """The ids a program's mode bits ask for (bprm_fill_uid)."""
+def _set_ids(thread: Thread, inode: Inode | None) -> tuple[int | None, int | None]:
+    """The ids a program's mode bits ask for (bprm_fill_uid); none for a tracee whose tracer could then look into what it may not."""
     if inode is None or inode.volume.no_suid or not inode.mode & (S_ISUID | S_ISGID):
+        return None, None
+    observer = thread.executive.observer
+    tracee = None if observer is None else observer.traces().of(thread)
+    if tracee is not None and not tracee.tracer.credentials.has_capability(Capability.SYS_PTRACE):
         return None, None
     group = inode.mode & (S_ISGID | 0o010) == S_ISGID | 0o010  # without group execution it is a mark for locks
     return inode.uid if inode.mode & S_ISUID else None, inode.gid if group else None

@@ -16,15 +16,19 @@ if TYPE_CHECKING:
     from pylibos.emulation.process.process import Process
 
 
-def may_access(caller: Process, target: Process) -> bool:
-    """The same process; the same user and group throughout and a dumpable target with no more capabilities; or CAP_SYS_PTRACE."""
+def may_access(caller: Process, target: Process, *, by_files: bool = False) -> bool:
+    """The same process; the same user and group throughout and a dumpable target with no more capabilities; or CAP_SYS_PTRACE.
+
+    by_files: the caller's file-system ids and effective capabilities count (PTRACE_MODE_FSCREDS, for what is asked by names of /proc).
+    """
     if target is caller:
         return True
     mine, theirs = caller.credentials, target.credentials
     if mine.has_capability(Capability.SYS_PTRACE):
         return True
-    same = {theirs.ruid, theirs.euid, theirs.suid} == {mine.ruid} and {theirs.rgid, theirs.egid, theirs.sgid} == {mine.rgid}
-    return same and target.dumpable == 1 and not theirs.permitted & ~mine.permitted
+    uid, gid, own = (mine.fsuid, mine.fsgid, mine.effective) if by_files else (mine.ruid, mine.rgid, mine.permitted)
+    same = {theirs.ruid, theirs.euid, theirs.suid} == {uid} and {theirs.rgid, theirs.egid, theirs.sgid} == {gid}
+    return same and target.dumpable == 1 and not theirs.permitted & ~own
 
 
 def require_access(caller: Process, target: Process) -> None:
