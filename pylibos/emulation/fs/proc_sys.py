@@ -114,6 +114,7 @@ TREE: Final[dict[bytes, Setting]] = {
     b"fs/file-nr": Setting(text=b"1024\t0\t1048576\n"),
     b"fs/inode-nr": Setting(text=b"1024\t0\n"),
     b"fs/inode-state": Setting(text=b"1024\t0\t0\t0\t0\t0\t0\n"),
+    b"fs/dir-notify-enable": Setting(text=b"1\n"),
     b"fs/dentry-state": Setting(text=b"1024\t0\t45\t0\t0\t0\n"),
     b"fs/pipe-max-size": _number("PipeMaxSize"),
     b"fs/pipe-user-pages-soft": _number("PipeUserPagesSoft"),
