@@ -117,7 +117,7 @@ def test_programs_run_without_any_name_space(comparer: Comparer, inside: str, us
 
 
 @pytest.mark.guest
-@pytest.mark.parametrize("name", ["system_v_memory", "system_v_messages", "system_v_semaphores", "posix_queues"])
+@pytest.mark.parametrize("name", ["system_v_memory", "posix_queues"])
 def test_ipc_needs_no_name_space(comparer: Comparer, inside: str, name: str) -> None:
     """The same as natively: keys and names are the executive's."""
     comparer.prepare(None)

@@ -38,6 +38,8 @@ SIZE_DEFAULT: Final = 8192
 SIZE_MAX: Final = 8192
 QUEUES_MAX: Final = 256
 RLIMIT_MSGQUEUE: Final = 12
+CHARGE_MAX: Final = 64 << 20
+"""The same for all queues of a sandbox together, whatever its users' limits are: the messages are kept in our memory."""
 _BLOCK: Final = bytes(65536)
 """What is written to a pipe until no more fits."""
 _PER_MESSAGE: Final = 48
@@ -228,8 +230,10 @@ class PosixQueues:
         if not 0 < messages <= most or not 0 < size <= longest:
             raise SyscallError(Errno.EINVAL)
         taken = sum(queue.charged for queue in self._by_key.values() if queue.user == who.ruid)
+        everybody = sum(queue.charged for queue in self._by_key.values())
         soft = self._host.process_limits(thread.process.host_pid, RLIMIT_MSGQUEUE, None)[0]
-        if 0 <= soft < taken + charge(messages, size):
+        more = charge(messages, size)
+        if 0 <= soft < taken + more or everybody + more > CHARGE_MAX:
             raise SyscallError(Errno.EMFILE)
         queue = Queue(self._host, name, mode, who, messages, size)
         self._by_name[name] = queue

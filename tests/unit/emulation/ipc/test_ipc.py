@@ -211,5 +211,17 @@ def test_a_queue_by_name(world: World) -> None:
     assert call(world.root, "mq_unlink", BASE) == -Errno.ENOENT
 
 
+def test_queues_are_bounded_even_for_root_without_limits(world: World) -> None:
+    """65,536 messages of 16 MiB are what Linux lets a privileged process ask for."""
+    world.host.process_limits = lambda *_arguments: (-1, -1)  # type: ignore[method-assign]
+    world.root.memory.write(BASE, b"name\0")
+    world.root.memory.write(BASE + 64, c.MQ_ATTR.pack(0, 65536, 16 << 20, 0, 0, 0, 0, 0))
+    assert call(world.root, "mq_open", BASE, 0o102, 0o600, BASE + 64) == -Errno.EMFILE
+    world.root.memory.write(BASE + 64, c.MQ_ATTR.pack(0, 4, 12 << 20, 0, 0, 0, 0, 0))
+    assert isinstance(call(world.root, "mq_open", BASE, 0o102, 0o600, BASE + 64), Install)
+    world.root.memory.write(BASE, b"next\0")
+    assert call(world.root, "mq_open", BASE, 0o102, 0o600, BASE + 64) == -Errno.EMFILE
+
+
 def test_remote_placeholders_are_no_addresses() -> None:
     assert min(DESCRIPTOR, DATA) >= 1 << 64
