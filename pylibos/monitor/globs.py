@@ -26,6 +26,8 @@ ANY_DEPTH: Final = None
 """The component ``**``."""
 
 States = tuple[int, ...]
+_ANYWHERE: Final = (0, 1)
+"""Where a pattern that begins with ``**`` is before its first name."""
 
 
 class PatternError(ValueError):
@@ -136,6 +138,11 @@ class Pattern:
         if len(after) == 1 and len(states) == 2 and after == {states[0]} and components[states[0]] is ANY_DEPTH:
             return states  # **/name, and this was another name: by far the most frequent step
         return self._close(after)
+
+    def passes_by(self, states: States, name: bytes) -> bool:
+        """Whether name is nothing to ``**/literal...``: step() would give the same states, and nothing is matched or entered."""
+        literal = self.components[-1] if len(self.components) == 1 else self.components[1]
+        return states == _ANYWHERE and self.components[0] is ANY_DEPTH and isinstance(literal, bytes) and literal != name
 
     def accepts(self, states: States) -> bool:
         """Whether these states mean a whole match."""
