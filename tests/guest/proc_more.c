@@ -184,3 +184,35 @@ CASE(what_others_may_not_know)
     wait_for("target", target);
     look(getpid());
 }
+
+static long parent_told(const char *who)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%s/status", who);
+    return number(path, "PPid");
+}
+CASE(parents_as_getppid_has_them)
+{
+    int done[2];
+    char answer[3] = "";
+    TRUE(parent_told("self") == getppid());
+    MUST(pipe(done));
+    pid_t middle = fork();
+    if (middle == 0) {
+        pid_t own = getpid();
+        if (fork() == 0) {
+            while (getppid() == own)
+                sleep_ms(2);
+            char path[64];
+            snprintf(path, sizeof path, "/proc/%d/stat", getppid());
+            answer[0] = parent_told("self") == getppid() ? 'y' : 'n';
+            answer[1] = access(path, R_OK) == 0 ? 'y' : 'n';
+            MUST(write(done[1], answer, 2));
+            _exit(0);
+        }
+        _exit(0);
+    }
+    wait_for("middle", middle);
+    MUST(read(done[0], answer, 2));
+    say("an orphan's parent told %c there %c", answer[0], answer[1]);
+}

@@ -4,7 +4,7 @@ create_procfs(executive) makes the volume; the runtime mounts it. Content is mad
 /proc is passed through but facts of the machine (processors, memory, load, uptime). Names of processes are guest pids.
 
     self thread-self mounts net          links as on Linux
-    PID/...                              proc_process.py, texts in proc_text.py
+    PID/...                              proc_process.py, texts in proc_text.py, proc_memory.py; init: proc_above.py
     cpuinfo meminfo stat ...             proc_system.py
     net/...                              proc_net.py
     sys/...                              proc_sys.py, backed by the registry
@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pylibos.abi.files import PROC_MAGIC
-from pylibos.emulation.fs import proc_net, proc_sys, proc_system
+from pylibos.emulation.fs import proc_above, proc_net, proc_sys, proc_system
 from pylibos.emulation.fs.inode import Inode
 from pylibos.emulation.fs.proc_process import ProcessDirectories, decimal
 from pylibos.emulation.fs.synthetic import (
@@ -43,11 +43,17 @@ def create_procfs(executive: Executive) -> SyntheticVolume:
     volume.registry = executive.files.registry
     volume.no_suid = volume.no_device = volume.no_exec = True
     processes = ProcessDirectories(volume)
+    above: list[Inode] = []
 
     def lookup(name: bytes, _thread: Thread | None) -> Inode | None:
         tid = decimal(name)
         if tid <= 0:
             return None
+        if tid == executive.processes.above:
+            if not above:
+                first = executive.processes.init
+                above.append(proc_above.create(volume, tid, 0 if first is None else first.start_ns // 10_000_000))
+            return above[0]
         process = executive.processes.process(tid)
         if process is not None and executive.processes.exists(process):
             return processes.directory(process)
@@ -55,7 +61,8 @@ def create_procfs(executive: Executive) -> SyntheticVolume:
         return None if thread is None else processes.directory(thread.process, thread)
 
     def names(_thread: Thread | None) -> Iterator[bytes]:
-        return iter([b"%d" % process.pid for process in executive.processes.processes()])
+        pids = [process.pid for process in executive.processes.processes()]
+        return iter([b"%d" % pid for pid in ([executive.processes.above, *pids] if executive.processes.above > 0 else pids)])
 
     root = SyntheticDirectory(volume, lookup, names, 0o555, number=1)
     volume.root = root

@@ -112,8 +112,8 @@ class Process:
 
     @property
     def parent_pid(self) -> int:
-        """What getppid answers: 0 for the first process of the sandbox."""
-        return 0 if self.parent is None else self.parent.pid
+        """What getppid answers: for the first process of the sandbox, the one above it."""
+        return self.executive.processes.above if self.parent is None else self.parent.pid
 
     def __repr__(self) -> str:
         return f"<Process {self.pid} {self.comm!r}{' zombie' if self.is_zombie else ''}>"

@@ -67,7 +67,7 @@ class ProcessTable:
         self._zombies: dict[int, Process] = {}
         self._sweep_at = _SWEEP_MINIMUM
         self.init: Process | None = None
-        """The first process of the sandbox; inherits orphans."""
+        """The first process of the sandbox."""
         self.jobs: JobTable | None = None
         """Which job each process is in; None while there are no jobs."""
         self.above = 0
@@ -305,13 +305,14 @@ class ProcessTable:
         thread.process.threads.pop(thread.tid, None)
 
     def _reparent(self, process: Process) -> None:
-        """Children of a dead process go to the nearest living child subreaper above it, else to the sandbox's first process."""
+        """Children of a dead process go to the nearest living child subreaper above it, else to the process above the first (no process
+        here), or where there is none to the sandbox's first process."""
         if not process.children:
             return
         heir = process.parent
         while heir is not None and not (heir.child_subreaper and heir.exit_status is None):
             heir = heir.parent
-        if heir is None:
+        if heir is None and not self.above:
             heir = self.init
         if heir is process or (heir is not None and heir.exit_status is not None):
             heir = None
