@@ -69,6 +69,10 @@ class Observer(Protocol):
         """Who traces whom."""
         ...
 
+    def tracer_pid(self, thread: Thread) -> int:
+        """The guest process that traces a thread, 0 for nobody."""
+        ...
+
     def access(self) -> TraceAccess:
         """To stopped tracees."""
         ...

@@ -97,6 +97,11 @@ class ObservedTasks:
         """Who traces whom; the first to ask makes it."""
         return self._engine().traces
 
+    def tracer_pid(self, thread: Thread) -> int:
+        """The guest process that traces a thread, 0 for nobody."""
+        tracee = None if self._tracing is None else self._tracing.traces.of(thread)
+        return 0 if tracee is None else tracee.tracer.pid
+
     def access(self) -> TraceAccess:
         """To stopped tracees."""
         return self._engine()

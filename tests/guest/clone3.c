@@ -1,5 +1,6 @@
 // clone3: struct clone_args as the kernel checks it, every combination of flags that libc, Go, the JVM and Chromium use; clone with a pidfd.
 // flags: -pthread -Wno-override-init
+// grant: cow
 #include "guest.h"
 #include <linux/sched.h>
 #include <poll.h>

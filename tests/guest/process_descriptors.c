@@ -1,5 +1,6 @@
 // Process descriptors, kcmp and what prctl tells: reaching another process by more than its number.
 // user: nobody
+// grant: cow
 #include "guest.h"
 #include <poll.h>
 #include <sys/prctl.h>

@@ -1,6 +1,7 @@
 // seccomp: strict mode, filters with every action, stacking, inheritance, other threads, and programs the kernel refuses.
 // flags: -pthread
 // user: nobody
+// grant: cow
 #include "guest.h"
 #include <linux/audit.h>
 #include <linux/filter.h>

@@ -113,6 +113,13 @@ def _terminal(process: Process, usage: ProcessUsage) -> tuple[int, int]:
     return 0, -1
 
 
+def _tracer_of(process: Process, thread: Thread | None) -> int:
+    """Number of the process that traces a thread (of the leader, without one), 0 for nobody."""
+    observer = process.executive.observer
+    task = process.threads.get(process.pid) if thread is None else thread
+    return 0 if observer is None or task is None else observer.tracer_pid(task)
+
+
 def status(reader: Thread, process: Process, thread: Thread | None) -> bytes:
     """status in the kernel's order of lines."""
     usage = detailed_usage(process)
@@ -123,7 +130,7 @@ def status(reader: Thread, process: Process, thread: Thread | None) -> bytes:
         b"Name:\t" + comm_of(process, thread).replace(b"\\", b"\\\\").replace(b"\n", b"\\n"),
         b"Umask:\t%04o" % process.fs.umask,
         f"State:\t{state} ({STATE_WORDS[state]})".encode(),
-        b"Tgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0" % (process.pid, tid, process.parent_pid),
+        b"Tgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t%d" % (process.pid, tid, process.parent_pid, _tracer_of(process, thread)),
         b"Uid:\t%d\t%d\t%d\t%d" % (who.ruid, who.euid, who.suid, who.fsuid),
         b"Gid:\t%d\t%d\t%d\t%d" % (who.rgid, who.egid, who.sgid, who.fsgid),
         b"FDSize:\t64",
