@@ -140,7 +140,8 @@ class Row:
 
     def to_json(self) -> dict[str, object]:
         """The row as it is saved."""
-        return {"name": self.name, "unit": "1/s", "target": self.target, "figures": self.figures, "others": self.others, "share": self.share()}
+        told = {"name": self.name, "unit": "1/s", "target": self.target, "share": self.share()}
+        return {**told, "figures": self.figures, "others": self.others}
 
 
 def _free_port() -> int:
@@ -203,7 +204,7 @@ def take(way: str, workload: Workload, seconds: int, launcher: Sequence[str], fl
 
 
 def _busy() -> tuple[float, float]:
-    """Processor seconds that have gone by on all processors: (busy, all). Steal counts as busy: it is somebody else's."""
+    """Processor seconds that have gone by on all processors: (busy, all). Steal is busy: somebody else's."""
     with open("/proc/stat", encoding="ascii") as file:
         fields = [int(word) for word in file.readline().split()[1:9]]
     tick = os.sysconf("SC_CLK_TCK")
