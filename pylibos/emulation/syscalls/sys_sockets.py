@@ -94,10 +94,10 @@ def sys_socket(thread: Thread, domain: Int, kind: Int, protocol: Int) -> Forward
         ways = thread.executive.ways
         return FORWARD if ways is None else ways.socket()
     if domain == c.AF_NETLINK:
+        if protocol != c.NETLINK_ROUTE:  # as of a kernel without it: programs that could use audit or udev then go on
+            raise SyscallError(Errno.EPROTONOSUPPORT)
         if not _isolated(thread):
             raise SyscallError(Errno.EACCES)
-        if protocol != c.NETLINK_ROUTE:
-            raise SyscallError(Errno.EPROTONOSUPPORT)
         ways = thread.executive.ways
         return FORWARD if ways is None else ways.socket()
     raise SyscallError(Errno.EAFNOSUPPORT)
