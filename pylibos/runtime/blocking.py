@@ -105,6 +105,7 @@ class BlockingCalls:
             return False
         if task.blocking is not None and self._ignored(task, signal_number):
             # A tracee hears of ignored signals too. It is woken from pause, but no handler runs: the kernel has it call pause again.
+            # (Unless another thread installs a handler just now: then its next call shows that it has left; see strayed.)
             task.stage = Stage.PARK_ENTERING
             return False
         if task.blocking is None:
@@ -127,11 +128,16 @@ class BlockingCalls:
         if signal_number > _LAST_STANDARD:
             return False
         try:
-            _pending, _blocked, ignored, caught = self._supervisor.executive.host.process_usage(task.thread.process.host_pid).signals
+            _pending, _blocked, ignored, caught = self._supervisor.executive.host.process_usage(task.thread.host_tid).signals
         except HostError:
             return False
         bit = 1 << (signal_number - 1)
         return bool(ignored & bit) or (signal_number in _WITHOUT_EFFECT and not caught & bit)
+
+    def strayed(self, task: Task) -> None:
+        """A task that was to sleep in pause makes another call: pause has been interrupted after all, its own call has returned EINTR."""
+        self.abandoned(task)
+        task.stage = Stage.RUNNING
 
     def abandoned(self, task: Task) -> None:
         """The task is gone: withdraw its wait."""

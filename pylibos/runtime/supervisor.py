@@ -164,6 +164,8 @@ class Supervisor:
             self.tracer.reply(call_id, -ENOSYS)
             return
         self.installer.begin(call_id, fields[1])
+        if task.blocking is not None:
+            self._blocking.strayed(task)
         if task.ready is not NOT_READY:
             ready = self._ready_answer(task, fields)
             if not isinstance(ready, NotReady):
@@ -264,6 +266,8 @@ class Supervisor:
         if number == NR_PAUSE and task.stage is Stage.PARK_ENTERING:
             self._blocking.asleep(tid, task)
             return
+        if task.blocking is not None:
+            self._blocking.strayed(task)
         self.calling = thread = task.thread
         self.installer.begin(0, tid)
         if task.ready is not NOT_READY:

@@ -138,6 +138,20 @@ def test_a_wait_that_ends_while_an_ignored_signal_passes_is_not_lost(bench: Benc
     assert call(bench) == [("reply", CALL_ID, 42)]
 
 
+@pytest.mark.parametrize("kind", [events.NOTIFIED, events.TRACED])
+def test_a_task_that_does_not_call_pause_again_has_left_its_wait(bench: Bench, kind: int) -> None:
+    """Another thread has installed a handler after we looked: the call has returned EINTR, and its wait must not answer a later one."""
+    event, log = park(bench)
+    bench.event(events.SIGNAL, detail=17)
+    bench.answer_with(7)
+    assert bench.event(kind, number=39) == ([("reply", CALL_ID, 7)] if kind == events.NOTIFIED else [("answer", TID, 7)])
+    assert log == ["cancelled"]
+    assert bench.stage() is Stage.RUNNING
+    event.set()
+    assert bench.waits.deliver() == 0
+    assert not bench.tracer.reports_signals
+
+
 def test_a_caught_signal_interrupts_whatever_its_default_is(bench: Bench) -> None:
     _event, log = park(bench)
     bench.signals = (0, 0, 0, 1 << 16)
