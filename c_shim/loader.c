@@ -24,6 +24,7 @@
 #define NR_clone 56
 #define NR_execve 59
 #define NR_wait4 61
+#define NR_ioctl 16
 #define NR_setsid 112
 #define NR_exit_group 231
 #define NR_seccomp 317
@@ -273,6 +274,8 @@ static __attribute__((noreturn)) void start_guest(struct init_block *b, char *bl
         leave(LOADER_FAILED);
     call3(NR_close, INIT_CONTROL_FD, 0, 0);
     call3(NR_setsid, 0, 0, 0);
+    if (b->terminal && call3(NR_ioctl, 0, 0x540e /* TIOCSCTTY */, 0) < 0)
+        leave(LOADER_FAILED);
     long error = call3(NR_execve, block + b->path_offset, argv, envp);
     leave(error == -2 /* ENOENT */ ? 127 : 126);
 }

@@ -60,6 +60,7 @@ struct init_block {
     uint64_t envp_offset;
     uint64_t envp_count;
     uint64_t passage; /* number under which guests keep the control socket (ptrace engine); 0 none */
+    uint64_t terminal; /* descriptor 0 becomes the first session's controlling terminal */
 };
 
 #endif

@@ -148,5 +148,6 @@ int shim_tgkill(int pid, int tid, int signal);
 
 /* spawn.c */
 int shim_spawn(const struct shim_spawn *what);
+int shim_follow_parent(int signal);
 
 #endif

@@ -144,6 +144,9 @@ static void run_child(const struct shim_spawn *what)
     fail(control, STEP_EXEC);
 }
 
+/* Have a signal come when the process that made us dies. */
+int shim_follow_parent(int signal) { return prctl(PR_SET_PDEATHSIG, signal) ? -errno : 0; }
+
 int shim_spawn(const struct shim_spawn *what)
 {
     long pid = syscall(SYS_clone, what->clone_flags | SIGCHLD, 0, 0, 0, 0);

@@ -88,10 +88,20 @@ def pack_plan(
 
 
 def pack_init_block(
-    bpf: bytes, filter_flags: int, path: bytes, argv: Sequence[bytes], envp: Sequence[bytes], passage: int = 0
+    bpf: bytes,
+    filter_flags: int,
+    path: bytes,
+    argv: Sequence[bytes],
+    envp: Sequence[bytes],
+    passage: int = 0,
+    *,
+    terminal: bool = False,
 ) -> bytes:
-    """struct init_block with everything it points at. bpf: struct sock_filter[] (8 bytes each). passage: see PASSAGE."""
-    header_words = 11
+    """struct init_block with everything it points at. bpf: struct sock_filter[] (8 bytes each). passage: see PASSAGE.
+
+    terminal: standard input is the terminal the first program's session gets as its controlling one.
+    """
+    header_words = 12
     filter_offset = header_words * 8
     argv_offset = (filter_offset + len(bpf) + 7) & ~7
     envp_offset = argv_offset + 8 * (len(argv) + 1)
@@ -107,7 +117,7 @@ def pack_init_block(
     argv_words = [*map(place, argv), 0]
     envp_words = [*map(place, envp), 0]
     header = struct.pack(
-        "<11Q",
+        "<12Q",
         PLAN_MAGIC,
         string_offset + len(strings),
         filter_offset,
@@ -119,6 +129,7 @@ def pack_init_block(
         envp_offset,
         len(envp),
         passage,
+        terminal,
     )
     block = bytearray(header + bpf)
     block.extend(bytes(argv_offset - len(block)))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pylibos.monitor.manifest_resolve import ResolvedManifest
     from pylibos.runtime.config import RunConfig
     from pylibos.runtime.status import ExitStatus
+    from pylibos.runtime.terminal import Terminal
 
 def looks_like_volume(word: str) -> bool:
     """Whether the word after -v is SRC:DST: it has a colon followed by an absolute path, which no option and hardly a program has."""
@@ -40,6 +41,8 @@ OPTIONS = (
         f"{'':34}but a network of the sandbox's own or no run", "HOST:PORT,...|none|loopback", repeat=True,
     ),
     Option("--publish", "let connections to a port of the host (of 127.0.0.1) reach the sandbox", "[HOST:]PORT:GUESTPORT", repeat=True),
+    Option("--tty -t", "a terminal of the program's own (job control, Ctrl-Z, window size), also when standard input is none"),
+    Option("--interactive -i", "accepted for habit: standard input is always passed on"),
     Option("--timeout", "kill everything after this long: 30s, 5m, 200ms", "DURATION"),
     Option("--pids", "at most so many processes and threads (a thread too many ends its process)", "N"),
     Option(
@@ -61,8 +64,6 @@ OPTIONS = (
     Option("--help -h", "this page"),
     Option("--cpus", metavar="N", refused="no processor limit is enforced yet"),
     Option("--name", metavar="NAME", refused="sandboxes have no names yet"),
-    Option("--interactive -i", refused="standard input is always passed on"),
-    Option("--tty -t", refused="the guest has no terminal of its own yet"),
     Option("--on-deny", metavar="ACTION", refused="denied calls always fail with an error number"),
     Option("--preset", metavar="NAME", refused="name the preset with --policy"),
 )
@@ -215,6 +216,16 @@ def write_status(status: ExitStatus, descriptor: int | None, path: bytes | None)
         sys.stderr.write(f"pylibos: cannot write the status line: {os.strerror(error.errno or 0)}\n")
 
 
+def run_on(terminal: Terminal, config: RunConfig) -> ExitStatus:
+    """The run, on a terminal of its own."""
+    from pylibos.runtime.run import run
+
+    try:
+        return run(config, terminal)
+    finally:
+        terminal.close()
+
+
 def run_command(words: list[str]) -> int:
     """`pylibos run`: the exit code."""
     import gc
@@ -231,9 +242,19 @@ def run_command(words: list[str]) -> int:
     try:
         config = build_config(parsed)
         from pylibos.bundle import keep
-        from pylibos.runtime.run import run
 
-        status = run(config)
+        if parsed.flag("tty"):
+            from pylibos.runtime.terminal import Terminal, attach
+
+            side = attach()
+            if not isinstance(side, Terminal):  # this is the relay: its child has made the run and written the status
+                descriptor = path = None
+                return side
+            status = run_on(side, config)
+        else:
+            from pylibos.runtime.run import run
+
+            status = run(config)
         keep()
     except PylibosError as error:
         status = ExitStatus.failed(error)

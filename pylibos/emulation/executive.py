@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from pylibos.emulation.config_manager.registry import Registry
     from pylibos.emulation.fs.filesystem import FileSystem
+    from pylibos.emulation.fs.terminals import Terminals
     from pylibos.emulation.io_manager.manager import IoManager
     from pylibos.emulation.ipc.manager import Ipc
     from pylibos.emulation.memory.quota import Quota
@@ -106,6 +107,8 @@ class Executive:
     """System V objects and POSIX message queues; None until the first."""
     memory_kills: int = 0
     """Guests that the limit on memory has ended."""
+    terminals: Terminals | None = None
+    """Pseudo terminals and the console, once /dev has been made."""
     unix_names: UnixNames | None = None
     """Sockets bound to paths of the view; None until the first."""
     first_socket_path: Callable[[], None] = _nothing

@@ -5,7 +5,7 @@ What it is: a second implementation of HostABI that passes the same contract tes
 that starts from a seed. Touches nothing of the real host.
 
 Differences a test may rely on: nothing blocks (a read that would wait raises EAGAIN even without NONBLOCK); there are no pseudo terminals
-(``dev:ptmx`` is ENXIO); ``clock_ns``, ``guests``,
+(``pty:`` is ENXIO); ``clock_ns``, ``guests``,
 ``signals``, ``waits`` and ``deadline_ns`` are plain attributes to set and to look at.
 """
 

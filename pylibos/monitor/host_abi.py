@@ -16,10 +16,11 @@ URIs (bytes, because Linux path names are bytes):
     pipe:               a new pipe; stream_open gives the reading end, stream_open_pair both
     unix:stream unix:dgram unix:seqpacket   a new pair of connected AF_UNIX sockets (stream_open_pair)
     dev:null dev:zero dev:full dev:random dev:urandom   the host's harmless character devices
-    dev:ptmx            the master of a new pseudo terminal
-    guest:PID/FD        a new open of the pipe, terminal or memfd a guest descriptor (of host process PID) refers to; for the master of a
-                        pseudo terminal: its slave; a regular file that has lost its name, as policy granted it by that. Never more than
-                        the guest may have anyhow; ENXIO for sockets, EACCES for all else
+    pty:                a new pseudo terminal (stream_open_pair): its master, and an unopened handle of its slave, which
+                        stream_reopen opens; the handle's link count is 0 once the terminal is gone
+    guest:PID/FD        a new open of the pipe, terminal or memfd a guest descriptor (of host process PID) refers to; a regular file that
+                        has lost its name, as policy granted it by that. Never more than the guest may have anyhow; ENXIO for
+                        sockets, EACCES for all else
     guest:PID/mem       the memory of a guest process, as it is when it is opened (proc_pid_mem(5))
     watch:HANDLE/MASK   struct inotify_event records (IN_ACCESS, IN_MODIFY, IN_CLOSE_*) of the file behind an open stream; never waits
     tcp:ADDRESS/PORT udp:ADDRESS/PORT       a way from the sandbox's own network to that address: becomes readable with the outcome, a
@@ -186,7 +187,7 @@ class HostABI(Protocol):
         ...
 
     def stream_open_pair(self, uri: Uri, create: Create = Create.OPEN) -> tuple[HostStream, HostStream]:
-        """Make both ends of a pipe (reader, writer) or a pair of connected sockets."""
+        """Make both ends of a pipe (reader, writer), of a pseudo terminal (master, slave handle), or a pair of connected sockets."""
         ...
 
     def stream_reopen(self, stream: HostStream, access: Access, create: Create = Create.OPEN) -> HostStream:

@@ -2,13 +2,12 @@
 
 What it is: the way /proc/PID/fd/N and process substitution work for things that have no name in the guest's view. Never gives more than
 the guest has: pipes, FIFOs and terminals it already holds (their other access mode is Linux's own rule), its memfds, the console's files in
-the mode the console has them, for a pseudo terminal's master the slave that belongs to it, and regular files that have lost their name, as
-policy granted them by it (a file that has one is opened by it). Anything else is EACCES, a socket ENXIO.
+the mode the console has them, and regular files that have lost their name, as policy granted them by it (a file that has one is opened
+by it). Anything else is EACCES, a socket ENXIO.
 
 Adversary: the guest may replace descriptor FD at any moment. So the object is pinned first (O_PATH) and every check and the final open are
-made on the pinned object. For a slave the number is read before and after the open: a slave we hold open keeps its number, so a master
-that still has the number after the open is its own.
-Sources: proc_pid_fd(5), proc_pid_fdinfo(5) (tty-index), pts(4), Linux drivers/tty/pty.c.
+made on the pinned object. The master of a pseudo terminal is not opened again: that would make another terminal.
+Sources: proc_pid_fd(5), pts(4).
 """
 
 from __future__ import annotations
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 EBADF: Final = 9
 EACCES: Final = 13
 EINVAL: Final = 22
-EIO: Final = 5
 ENXIO: Final = 6
 
 _TERMINAL_MAJORS: Final = frozenset({4, 5, *range(136, 144)})
@@ -55,8 +53,6 @@ def reopen_guest(name: bytes, flags: int, console: tuple[int, ...], allowed: Cal
         raise HostError(EBADF) from None
     try:
         record = os.fstat(pinned)
-        if stat.S_ISCHR(record.st_mode) and record.st_rdev == _MASTER:
-            return _open_slave(b"/proc/%d/fdinfo/%d" % (int(pid_text), int(number_text)), record, flags)
         _check(pinned, record, flags, console, allowed)
         if flags & os.O_PATH:
             return os.dup(pinned)
@@ -92,7 +88,7 @@ def _check(
         return
     if stat.S_ISCHR(mode):
         major, minor = os.major(record.st_rdev), os.minor(record.st_rdev)
-        if major in _TERMINAL_MAJORS or (major == 1 and minor in _HARMLESS_MEMORY_MINORS):
+        if (major in _TERMINAL_MAJORS and record.st_rdev != _MASTER) or (major == 1 and minor in _HARMLESS_MEMORY_MINORS):
             return
         raise HostError(EACCES)
     if stat.S_ISREG(mode):
@@ -109,27 +105,3 @@ def _check(
             allowed(path)
             return
     raise HostError(EACCES)
-
-
-def _open_slave(information: bytes, master: os.stat_result, flags: int) -> int:
-    number = _slave_number(information)
-    slave = os.open(b"/dev/pts/%d" % number, flags | os.O_NOFOLLOW | _NO_TERMINAL)
-    try:
-        if _slave_number(information) != number or os.stat(information.replace(b"/fdinfo/", b"/fd/")).st_rdev != master.st_rdev:
-            raise HostError(EIO, "the master has gone")
-    except BaseException:
-        os.close(slave)
-        raise
-    return slave
-
-
-def _slave_number(information: bytes) -> int:
-    """tty-index of a master's fdinfo. EIO when the descriptor is no master any more."""
-    try:
-        with open(information, "rb") as file:
-            for line in file:
-                if line.startswith(b"tty-index:"):
-                    return int(line[10:])
-    except FileNotFoundError:
-        pass
-    raise HostError(EIO, "no pseudo terminal")

@@ -128,6 +128,8 @@ class _Origin:
 _OWN: Final = _Origin()
 _FIXED: Final = _Origin(changeable=False)
 """Devices and the person's own standard streams: never chmod-ed, never opened for more than they were."""
+_SLAVE: Final = _Origin(changeable=False, installable=False)
+"""The unopened slave of a pseudo terminal: opened by stream_reopen."""
 
 
 @functools.cache
@@ -269,8 +271,6 @@ class LinuxStreams:
         return self._register(reader, _OWN)
 
     def _open_device(self, name: bytes, access: int, create: int, _mode: int) -> HostStream:
-        if name == b"ptmx":  # its slaves are reached only through the master: guest:PID/FD
-            return self._register(os.open(b"/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC), _FIXED)
         if name not in _DEVICES:
             raise HostError(ENXIO, "unknown device")
         flags = _FLAGS[access] | (_create_bits(create) & (os.O_APPEND | os.O_NONBLOCK))
@@ -313,6 +313,11 @@ class LinuxStreams:
 
     @host_call
     def stream_open_pair(self, uri: Uri, create: Create = Create.OPEN) -> tuple[HostStream, HostStream]:
+        if uri == b"pty:":
+            from pylibos.monitor.linux_terminals import open_terminal
+
+            master, slave = open_terminal(bool(create & _NONBLOCK))
+            return self._register(master, _FIXED), self._register(slave, _SLAVE)
         first, second = self._pair(uri, create)
         return self._register(first, _OWN), self._register(second, _OWN)
 
@@ -341,6 +346,8 @@ class LinuxStreams:
             held = fcntl.fcntl(stream, fcntl.F_GETFL) & os.O_ACCMODE
             if held not in (os.O_RDWR, flags):
                 raise HostError(EACCES, "more than the stream was opened for")
+        elif origin is _SLAVE:
+            origin = _FIXED
         elif origin.path is not None:
             self._authorise(origin.path, access, create)
         descriptor = os.open(b"/proc/self/fd/%d" % stream, flags | _create_bits(create) | os.O_CLOEXEC | os.O_NOCTTY)

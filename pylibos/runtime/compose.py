@@ -74,7 +74,8 @@ class EngineLoop:
 class Composition:
     """One sandbox's executive and what the runtime must reach of it."""
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: RunConfig, terminal: int | None = None) -> None:
+        """terminal: our descriptor of a terminal made for this sandbox; None leaves the guest the standard streams."""
         self.config = config
         self._supervisor: Supervisor | None = None
         self.job: Job | None = None
@@ -85,7 +86,11 @@ class Composition:
         )
         policy = Policy.from_manifest(config.policy)
         self.host = LinuxHost(
-            policy, ShimNative(), recorder=self._record, record_all=self.audit.wants_everything or config.verbose > 1
+            policy,
+            ShimNative(),
+            recorder=self._record,
+            record_all=self.audit.wants_everything or config.verbose > 1,
+            console=(0, 1, 2) if terminal is None else (terminal,) * 3,
         )
         self.waits = WaitQueue(lambda: self.host.clock_read(CLOCK_MONOTONIC))
         io = IoManager(self.host)
@@ -103,6 +108,8 @@ class Composition:
         processes.on_process_exit.append(lambda _process: io.process_exited())
         self._mount(files)
         self.credentials = self._credentials()
+        if self.executive.terminals is not None:
+            self.executive.terminals.give_console(self.credentials.euid, private=terminal is not None)
         self.context = FsContext(files.root, umask=_umask())
         self._scout = Thread(
             Process(self.executive, 0, 0, None, self.credentials, self.context), 0, 0, TaskMemory(0)
@@ -295,9 +302,9 @@ def _read_umask() -> int:
 INVOKER_UMASK: Final = _read_umask()
 
 
-def build_executive(config: RunConfig) -> Composition:
-    """Everything that can be made before the first guest instruction."""
-    return Composition(config)
+def build_executive(config: RunConfig, terminal: int | None = None) -> Composition:
+    """Everything that can be made before the first guest instruction. terminal: see Composition."""
+    return Composition(config, terminal)
 
 
 def find_program(composition: Composition, config: RunConfig) -> bytes:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pylibos.runtime.compose import Composition
     from pylibos.runtime.config import RunConfig
     from pylibos.runtime.memory_limit import MemoryLimit
+    from pylibos.runtime.terminal import Terminal
 
 NEW_LISTENER: Final = 8
 WAIT_KILLABLE_RECV: Final = 32
@@ -74,8 +75,9 @@ def _bounded(limits: tuple[int, int], bound: int) -> tuple[int, int]:
 class Run:
     """One sandbox from start to end."""
 
-    def __init__(self, config: RunConfig, descriptor_limits: tuple[int, int]) -> None:
+    def __init__(self, config: RunConfig, descriptor_limits: tuple[int, int], terminal: Terminal | None) -> None:
         self.config = config
+        self.terminal = terminal
         wanted = config.policy.manifest.limits.descriptors
         self.descriptor_limits = descriptor_limits if wanted is None else _bounded(descriptor_limits, wanted)
         soft = self.descriptor_limits[0]
@@ -90,7 +92,7 @@ class Run:
         self.tracer = Tracer()
         self.loader = _sealed_memory("pylibos-loader", loader_image())
         self.init: Init | None = None
-        self.composition: Composition = build_executive(config)
+        self.composition: Composition = build_executive(config, None if terminal is None else terminal.descriptor)
         self._supervisor_class: Callable[..., Supervisor] = Supervisor
         if config.trace:
             from pylibos.runtime.calltrace import tracing_supervisor
@@ -112,10 +114,14 @@ class Run:
         bpf = load_filter(config.engine)
         flags = 0 if self.traced else NEW_LISTENER | WAIT_KILLABLE_RECV
         environment = [name + b"=" + value for name, value in config.environment.items()]
-        block = pack_init_block(bpf, flags, path, config.argv, environment, self.passage if self.traced else 0)
+        terminal = self.terminal
+        block = pack_init_block(
+            bpf, flags, path, config.argv, environment, self.passage if self.traced else 0, terminal=terminal is not None
+        )
+        standard = (0, 1, 2) if terminal is None else (terminal.descriptor,) * 3
         block_descriptor = _sealed_memory("pylibos-init", block)
         try:
-            init = start_init((0, 1, 2), block_descriptor, self.loader, loopback=True, keep_peer=self.traced)
+            init = start_init(standard, block_descriptor, self.loader, loopback=True, keep_peer=self.traced)
         except SpawnError as error:
             raise PylibosError(f"cannot start the sandbox: {error}", "run 'pylibos doctor' to see what this host lacks") from error
         finally:
@@ -274,9 +280,9 @@ class Run:
         supervisor.main_status = signal.SIGKILL
 
     def _request(self, supervisor: Supervisor, number: int) -> None:
-        """A signal for the supervisor: the main program gets it; a repeated one ends the sandbox."""
+        """A signal for the supervisor: the main program gets it; a repeated one ends the sandbox, and so does a lost terminal."""
         self.requests += 1
-        if self.requests > _FATAL_REQUESTS or supervisor.main is None:
+        if self.requests > _FATAL_REQUESTS or supervisor.main is None or (self.terminal is not None and self.terminal.is_lost()):
             supervisor.main_status = number
             return
         try:
@@ -297,15 +303,23 @@ class Run:
         return ExitStatus(code=os.WEXITSTATUS(status), denied=denied)
 
 
-def run(config: RunConfig) -> ExitStatus:
-    """Run one program in a sandbox. Raises PylibosError when it could not even be started."""
+def run(config: RunConfig, terminal: Terminal | None = None) -> ExitStatus:
+    """Run one program in a sandbox, on a terminal of its own or on the standard streams. Raises PylibosError when it could not even
+    be started."""
     limits = _raise_descriptor_limit()
+    restore: Callable[[], None] | None = None
+    if terminal is None and (os.isatty(0) or os.isatty(1) or os.isatty(2)):
+        from pylibos.runtime.terminal import keep_modes
+
+        restore = keep_modes()
     try:
-        sandbox = Run(config, limits)
+        sandbox = Run(config, limits, terminal)
     except TracerError as error:
         raise PylibosError(f"interception is not possible: {error}", "run 'pylibos doctor'") from error
     try:
         return sandbox.execute()
     finally:
+        if restore is not None:
+            restore()
         sandbox.composition.close()
         sys.stderr.flush()

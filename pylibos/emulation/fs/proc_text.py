@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pylibos.abi.files import device_major, device_minor
-from pylibos.emulation.fs.devfs import DeviceVolume
 from pylibos.emulation.fs.inode import Volume, path_of
 from pylibos.emulation.fs.proc_memory import detailed_usage, status_sizes
 from pylibos.monitor.host_abi import HostError
@@ -106,10 +105,10 @@ def _terminal(process: Process, usage: ProcessUsage) -> tuple[int, int]:
     if usage.terminal:
         foreground = process.executive.processes.guest_pid(usage.foreground_group)
         return usage.terminal, -1 if foreground is None else foreground
-    for volume in process.executive.files.mounts:
-        if isinstance(volume, DeviceVolume):
-            console = volume.terminal_of(process, usage)
-            return console, process.pgid if console else -1
+    terminals = process.executive.terminals
+    if terminals is not None:
+        console = terminals.terminal_of(process, usage)
+        return console, process.pgid if console else -1
     return 0, -1
 
 

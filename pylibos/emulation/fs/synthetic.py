@@ -33,9 +33,12 @@ from pylibos.monitor.host_abi import Access, Create
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from pylibos.emulation.outcome import Remote
     from pylibos.emulation.process.thread import Thread
     from pylibos.monitor.host_abi import HostABI, HostStream
 
+    Opener = Callable[[Thread, int], HostStream | Remote]
+    """thread, O_* flags of the guest -> a stream, or an outcome that says more about it."""
 
 PENDING_LIMIT: Final = 64
 """Writable opens remembered per volume: each costs a host descriptor."""
@@ -284,7 +287,7 @@ class DeviceNode(SyntheticInode):
         volume: Volume,
         major: int,
         minor: int,
-        open: Callable[[Thread, int], HostStream],  # noqa: A002 - the word of the interface
+        open: Opener,  # noqa: A002 - the word of the interface
         mode: int = 0o666,
         block: bool = False,
         number: int = 0,
@@ -295,6 +298,6 @@ class DeviceNode(SyntheticInode):
         self.rdev = make_device(major, minor)
         self._open = open
 
-    def open_device(self, thread: Thread, flags: int) -> HostStream:
-        """Ask the driver for a stream; flags are the guest's O_* flags."""
+    def open_device(self, thread: Thread, flags: int) -> HostStream | Remote:
+        """Ask the driver for a stream, or an outcome that says more about it; flags are the guest's O_* flags."""
         return self._open(thread, flags)

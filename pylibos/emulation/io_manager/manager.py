@@ -33,7 +33,7 @@ from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.io_manager.device import DeviceObject, DriverObject, IoRequest, MajorFunction
 from pylibos.emulation.io_manager.fifo import FifoState, HostFifo, PipeFifo, make_state, open_fifo
 from pylibos.emulation.io_manager.file_object import FileKind, FileObject, Key
-from pylibos.emulation.outcome import Install
+from pylibos.emulation.outcome import Install, Remote
 from pylibos.monitor.host_abi import Access, Create, HostError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class IoManager:
         self.inodes: dict[Key, Inode] = {}
         self.files: dict[Key, FileObject] = {}
         self.live_guests = live_guests
-        self.device_numbers: dict[tuple[int, int], Callable[[Thread, int], HostStream]] = {}
+        self.device_numbers: dict[tuple[int, int], Callable[[Thread, int], HostStream | Remote]] = {}
         """(S_IFCHR or S_IFBLK, dev_t) -> opener, for nodes made with mknod."""
         self.orphans: dict[Key, Inode] = {}
         self._sweep_files_at = SWEEP_MINIMUM
@@ -154,7 +154,7 @@ class IoManager:
             state.uri = inode.uri()
         return open_fifo(request, state, self.guests())
 
-    def _open_node(self, request: IoRequest) -> Install:
+    def _open_node(self, request: IoRequest) -> Install | Remote:
         inode = request.inode
         opener = getattr(inode, "open_device", None)
         if opener is None:
@@ -162,6 +162,8 @@ class IoManager:
             if opener is None:
                 raise SyscallError(Errno.ENXIO)
         stream = opener(request.thread, request.flags)
+        if isinstance(stream, Remote):  # a controlling terminal
+            return stream
         if isinstance(stream, Install):
             return Install(stream.stream, request.flags & O_CLOEXEC != 0, stream.keep)
         return Install(stream, request.flags & O_CLOEXEC != 0)

@@ -14,6 +14,7 @@ from pylibos.emulation.syscalls import (  # noqa: F401 - imported for the rows t
     sys_descriptors,
     sys_directory,
     sys_identity,
+    sys_ioctl,
     sys_ipc,
     sys_limits,
     sys_memory,

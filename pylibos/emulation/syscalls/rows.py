@@ -107,7 +107,6 @@ _DIRECT: Final[tuple[Direct, ...]] = (
     ("sendfile", "between granted descriptors; the pointer is an offset"),
     ("getrandom", "bytes of the host's generator"),
     ("recvmsg", "on a socket policy has granted; received descriptors were a guest's or ours to give"),
-    ("rt_sigsuspend", "waits for own signals"),
     ("clock_nanosleep", "waits for time"),
 )
 
@@ -128,6 +127,7 @@ _TRACED: Final[tuple[Direct, ...]] = (
     ("nanosleep", "waits for time"),
     ("rt_sigpending", "the thread's own signals"),
     ("rt_sigtimedwait", "waits for own signals"),
+    ("rt_sigsuspend", "waits for own signals"),
     ("pipe", "a new object between guests"),
     ("restart_syscall", "continues a call already let through"),
     ("eventfd", "a new object of the guest's own"),

@@ -1,8 +1,8 @@
-"""Calls on descriptors the guest already holds: synchronising, duplicating, moving bytes between them, locks, terminal questions, inotify.
+"""Calls on descriptors the guest already holds: synchronising, duplicating, moving bytes between them, locks, inotify.
 
 Most are executed by the host kernel (FORWARD): the descriptor is the whole authority, and pointers they have carry none (offsets,
-vectors of own memory). Those with pointers are routed TRACE, those with registers only NOTIFY. ioctl is a list of commands, never a
-passage: everything not named here is ENOTTY. Sources: fcntl(2), ioctl_tty(2), sendfile(2), splice(2), inotify(7); docs/contracts.md.
+vectors of own memory). Those with pointers are routed TRACE, those with registers only NOTIFY. Sources: fcntl(2), sendfile(2), splice(2),
+inotify(7); docs/contracts.md.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pylibos.abi.errno import Errno
-from pylibos.abi.files import O_CLOEXEC, O_NONBLOCK, S_IFCHR, S_IFMT, S_IFSOCK
+from pylibos.abi.files import O_CLOEXEC, O_NONBLOCK
 from pylibos.abi.process import SIGIO
 from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.fs.notify import (
@@ -24,10 +24,9 @@ from pylibos.emulation.fs.notify import (
 )
 from pylibos.emulation.fs.permission import require
 from pylibos.emulation.io_manager.file_object import FileKind, FileObject
-from pylibos.emulation.net.interfaces import IFCONF, IFREQ_SIZE, INTERFACE_QUERIES, SIOCGIFCONF, describe_loopback
 from pylibos.emulation.outcome import FORWARD, Forward, Install
 from pylibos.emulation.signals.targets import group_targets, may_signal
-from pylibos.emulation.syscalls.params import Fd, Flags, Int, UInt, ULong, UserPath
+from pylibos.emulation.syscalls.params import Fd, Flags, Int, UInt, UserPath
 from pylibos.emulation.syscalls.table import Route, Support, fallback, forwarded, syscall
 from pylibos.monitor.host_abi import Access, Create
 
@@ -123,94 +122,6 @@ def _set_owner(thread: Thread, who: int) -> Forward:
     if not executive.private_pids and (who < 0 or targets[0].is_zombie):
         raise SyscallError(Errno.EPERM if who < 0 else Errno.ESRCH)
     return FORWARD
-
-
-# -- ioctl -----------------------------------------------------------------------------------------------------------------
-FIONCLEX: Final = 0x5450
-FIOCLEX: Final = 0x5451
-FIONBIO: Final = 0x5421
-FIOASYNC: Final = 0x5452
-FIONREAD: Final = 0x541B
-FIGETBSZ: Final = 2
-FS_IOC_GETFLAGS: Final = 0x80086601
-TIOCSTI: Final = 0x5412
-
-_ANY: Final = frozenset((FIOCLEX, FIONCLEX, FIONBIO, FIOASYNC, FIONREAD))
-"""Of any descriptor. The pointer of the last three is to an int that carries no authority; who gets SIGIO is F_SETOWN's."""
-
-_TERMINAL: Final = frozenset(
-    (
-        0x5401,  # TCGETS
-        0x5402,  # TCSETS
-        0x5403,  # TCSETSW
-        0x5404,  # TCSETSF
-        0x5405,  # TCGETA
-        0x5406,  # TCSETA
-        0x5407,  # TCSETAW
-        0x5408,  # TCSETAF
-        0x5409,  # TCSBRK
-        0x540A,  # TCXONC
-        0x540B,  # TCFLSH
-        0x540C,  # TIOCEXCL
-        0x540D,  # TIOCNXCL
-        0x540E,  # TIOCSCTTY
-        0x540F,  # TIOCGPGRP
-        0x5410,  # TIOCSPGRP
-        0x5411,  # TIOCOUTQ
-        0x5413,  # TIOCGWINSZ
-        0x5414,  # TIOCSWINSZ
-        0x5422,  # TIOCNOTTY
-        0x5425,  # TCSBRKP
-        0x5429,  # TIOCGSID
-        0x542A,  # TCGETS2
-        0x542B,  # TCSETS2
-        0x542C,  # TCSETSW2
-        0x542D,  # TCSETSF2
-        0x80045430,  # TIOCGPTN
-        0x40045431,  # TIOCSPTLCK
-        0x80045439,  # TIOCGPTLCK
-        0x80045438,  # TIOCGPKT
-        0x5420,  # TIOCPKT
-    )
-)
-"""Of a terminal the guest holds. Not here: TIOCSTI (types for others), TIOCLINUX, TIOCCONS, TIOCGPTPEER (opens by name)."""
-
-_SOCKET: Final = frozenset((0x8905, 0x5411, 0x8906, 0x8907))
-"""SIOCATMARK, TIOCOUTQ (SIOCOUTQ), SIOCGSTAMP, SIOCGSTAMPNS: of a socket the guest holds."""
-
-
-def _interface(thread: Thread, command: int, argument: int) -> Forward | int:
-    """A question about a network interface (netdevice(7)): those of the guests' own name space are the kernel's to describe."""
-    executive = thread.process.executive
-    if executive.private_network and executive.private_root:
-        return FORWARD
-    memory = thread.memory
-    if command == SIOCGIFCONF:
-        _size, address = IFCONF.unpack(memory.read(argument, IFCONF.size))
-        memory.write(argument, IFCONF.pack(0, address))  # the loopback is down, and has no address
-        return 0
-    memory.write(argument, describe_loopback(command, memory.read(argument, IFREQ_SIZE)))
-    return 0
-
-
-@syscall(
-    "ioctl",
-    number=16,
-    support=Support.PARTIAL,
-    note="close-on-exec, non-blocking, SIGIO, bytes waiting, terminals, interfaces; no more",
-    passes=(1, _ANY),
-)
-def sys_ioctl(thread: Thread, fd: Fd, command: UInt, argument: ULong) -> Forward | int:
-    """ioctl(2). Forwarded commands read or write only the guest's own memory. Raises EBADF, ENOTTY."""
-    if command in _ANY:
-        return FORWARD
-    identity = thread.process.executive.host.descriptor_identity(thread.host_tid, fd)
-    kind = identity.mode & S_IFMT
-    if kind == S_IFSOCK and command in INTERFACE_QUERIES:
-        return _interface(thread, command, argument)
-    if (kind == S_IFCHR and command in _TERMINAL) or (kind == S_IFSOCK and command in _SOCKET):
-        return FORWARD
-    raise SyscallError(Errno.ENOTTY)
 
 
 # -- inotify ---------------------------------------------------------------------------------------------------------------

@@ -59,6 +59,8 @@ HEADERS = """
 #include <linux/netlink.h>
 #include <linux/prctl.h>
 #include <asm/prctl.h>
+/* asm/termbits.h, which has it, does not go together with libc's headers; TCGETS2 holds its size. */
+struct termios2 { unsigned flags[4]; unsigned char line, characters[19]; unsigned speeds[2]; };
 """
 
 MODULES = (elf, events, fcntl, files, ioctl, ipc, limits, memory, process, signals, sockets)

@@ -34,6 +34,7 @@ int main(void)
     SHOW("uid", offsetof(struct exec_plan, uid));
     SHOW("block", sizeof(struct init_block));
     SHOW("passage", offsetof(struct init_block, passage));
+    SHOW("terminal", offsetof(struct init_block, terminal));
     SHOW("filter_flags", offsetof(struct init_block, filter_flags));
     return 0;
 }
@@ -102,8 +103,10 @@ def test_an_init_block_can_be_read_back(compiled: dict[str, int], argv: list[byt
     bpf = bytes(range(8)) * 3
     environment = [b"A=1", b"B="]
     block = pack_init_block(bpf, 40, b"/bin/prog", argv, environment, passage=1023)
-    (magic, total, filters, count, flags, path, argv_at, argc, envp_at, envc, passage) = struct.unpack_from("<11Q", block)
-    assert compiled["block"] == 11 * 8
+    (magic, total, filters, count, flags, path, argv_at, argc, envp_at, envc, passage, terminal) = struct.unpack_from("<12Q", block)
+    assert compiled["block"] == 12 * 8
+    assert terminal == word(block, compiled["terminal"]) == 0
+    assert word(pack_init_block(bpf, 40, b"/bin/prog", argv, environment, terminal=True), compiled["terminal"]) == 1
     assert (magic, total) == (plan.PLAN_MAGIC, len(block))
     assert (word(block, compiled["filter_flags"]), word(block, compiled["passage"])) == (flags, passage) == (40, 1023)
     assert block[filters : filters + 8 * count] == bpf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pylibos.abi.ioctl import TIOCSPTLCK
 from pylibos.monitor import native_ctypes
 from pylibos.monitor.host_abi import Access, AttributeChange, Create, HostError, HostStream
 from pylibos.monitor.linux_host import LinuxHost, attach, close_host, installable_descriptor
@@ -295,3 +297,31 @@ def test_tokens_of_a_killed_run_are_swept(tmp_path: Path) -> None:
     os.close(pool.directory())
     pool.close()
     assert {path.name for path in tmp_path.iterdir()} == {"pylibos-token-4567", "pylibos-token-file"}
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/ptmx"), reason="no pseudo terminals here")
+def test_a_pseudo_terminal_is_pinned_until_its_master_closes(host: LinuxHost) -> None:
+    master, slave = host.stream_open_pair(b"pty:", Create.NONBLOCK)
+    assert not os.get_inheritable(master)
+    assert not os.get_inheritable(slave)
+    assert os.get_blocking(master) is False
+    assert stat.S_ISCHR(host.stream_query_open(slave).mode)
+    assert host.stream_query_open(slave).link_count == 1
+    with pytest.raises(HostError) as caught:
+        installable_descriptor(host, slave)
+    assert caught.value.errno == 1
+    assert installable_descriptor(host, master) == master
+    with pytest.raises(HostError) as caught:
+        host.stream_reopen(slave, Access.READ_WRITE)
+    assert caught.value.errno == 5, "locked, as a new terminal is"
+    fcntl.ioctl(master, TIOCSPTLCK, bytes(4))
+    opened = host.stream_reopen(slave, Access.READ_WRITE)
+    assert os.fstat(opened).st_rdev == host.stream_query_open(slave).rdev
+    assert installable_descriptor(host, opened) == opened
+    host.stream_write(opened, -1, b"words")
+    assert host.stream_read(master, -1, 10) == b"words"
+    host.stream_close(master)
+    assert host.stream_query_open(slave).link_count == 0
+    with pytest.raises(HostError) as caught:
+        host.stream_reopen(slave, Access.READ_WRITE)
+    assert caught.value.errno == 5

@@ -82,14 +82,19 @@ def test_memory_files_open() -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/ptmx"), reason="no pseudo terminals here")
-def test_a_master_leads_to_its_slave() -> None:
+def test_a_slave_is_opened_again_but_a_master_is_not() -> None:
     master, slave = os.openpty()
-    os.set_inheritable(master, True)
-    with hold(master) as child:
-        opened = reopen_guest(b"%d/%d" % (child.pid, master), os.O_RDWR, ())
+    with hold(slave) as child:
+        opened = reopen_guest(b"%d/%d" % (child.pid, slave), os.O_RDWR, ())
         assert os.ttyname(opened) == os.ttyname(slave)
+        os.close(opened)
         child.kill()
-    for descriptor in (master, slave, opened):
+    with hold(master) as child:
+        with pytest.raises(HostError) as caught:
+            reopen_guest(b"%d/%d" % (child.pid, master), os.O_RDWR, ())
+        assert caught.value.errno == errno.EACCES
+        child.kill()
+    for descriptor in (master, slave):
         os.close(descriptor)
 
 

@@ -71,7 +71,7 @@ def test_calls_that_show_addresses_pass_until_there_are_others_to_show() -> None
 def test_what_passes_by_an_argument_is_what_its_handler_forwards() -> None:
     """Whatever the descriptor is: in this world there is none."""
     rules = Recorder(traced=False).rules
-    assert {TABLE[number].name for number in rules} == {"ioctl", "setsockopt"}
+    assert {TABLE[number].name for number in rules} == {"setsockopt"}
     for number, (argument, *values) in rules.items():
         assert 0 < len(values) <= PASS_MAX
         for value in values:
@@ -79,7 +79,12 @@ def test_what_passes_by_an_argument_is_what_its_handler_forwards() -> None:
             arguments[argument] = value
             assert call(World().root, TABLE[number].name, *arguments) is FORWARD
     assert call(World().root, "setsockopt", 77, 12345, 0, 0, 0) == -Errno.ENOPROTOOPT
-    assert call(World().root, "ioctl", 77, 0x5401, 0) == -Errno.EBADF
+
+
+def test_an_ioctl_passes_by_its_number_alone() -> None:
+    for high in (0, 1 << 32, 7 << 60):
+        assert call(World().root, "ioctl", 77, 0x5401 | high, 0) is FORWARD
+        assert call(World().root, "ioctl", 77, 0x5412 | high, 0) == -Errno.EBADF, "TIOCSTI is decided"
 
 
 def test_a_trace_sees_everything() -> None:

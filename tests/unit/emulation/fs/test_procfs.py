@@ -25,6 +25,7 @@ from pylibos.emulation.io_manager.manager import IoManager
 from pylibos.emulation.memory.quota import Quota
 from pylibos.emulation.net.unix import UnixNames
 from pylibos.emulation.object_manager.manager import ObjectManager, describe_tree
+from pylibos.emulation.outcome import Remote
 from pylibos.emulation.process.machine import memory_information
 from pylibos.emulation.process.object_names import sync_processes
 from pylibos.emulation.process.table import ProcessTable
@@ -175,7 +176,9 @@ def test_descriptors_never_tell_host_paths(box: Sandbox) -> None:
     host = box.host
     null = box.find("/dev/null")
     assert isinstance(null, DeviceNode)
-    streams = [null.open_device(box.thread, O_RDWR), *host.stream_open_pair(b"pipe:")]
+    opened = null.open_device(box.thread, O_RDWR)
+    assert not isinstance(opened, Remote)
+    streams = [opened, *host.stream_open_pair(b"pipe:")]
     host.stream_close(host.stream_open(b"file:/secret-of-the-host", Access.READ_WRITE, Create.CREATE))
     streams.append(host.stream_open(b"file:/secret-of-the-host", Access.READ))
     numbers = [host.descriptor_install(HOST_PID, stream, False) for stream in streams]
