@@ -13,6 +13,7 @@ import pytest
 from tests.harness.comparison import NOBODY, Case, Outcome, read_tree, remove_tree
 from tests.harness.plugin import Comparer
 from tests.harness.roots import RootError, busybox_root, debian_root, local_package
+from tests.integration.test_walls import without_name_spaces
 
 CALLER_AND_NOBODY = pytest.mark.parametrize("user", [None, NOBODY], ids=["caller", "nobody"])
 
@@ -201,6 +202,18 @@ def test_packages_and_users_in_a_debian_root(comparer: Comparer, inside: str, de
     finally:
         if root is not debian:
             remove_tree(root)
+
+
+@pytest.mark.guest
+def test_packages_and_users_without_name_spaces(comparer: Comparer, inside: str, debian: Path, scratch: Path) -> None:
+    """As in a default container: nothing of it may depend on what the host kernel can set apart."""
+    if inside == "ptrace":
+        pytest.skip("one engine is enough")
+    packages = package_directory(scratch)
+    flags = ("--root", str(debian), "--as-root", "-v", f"{packages}:/in:ro")
+    for script, check in ((PACKAGES, check_packages), (USERS, check_users)):
+        done = without_name_spaces(None, inside, ["/bin/sh", "-c", script], flags)
+        check(Outcome(done, done.stdout, done.stderr, {}))
 
 
 def check_packages(outcome: Outcome) -> None:
