@@ -132,6 +132,19 @@ def test_ipc_needs_no_name_space(comparer: Comparer, inside: str, name: str) -> 
 
 
 @pytest.mark.guest
+@pytest.mark.parametrize("name", ["ptrace", "seccomp"])
+def test_tracing_and_filters_need_no_name_space(comparer: Comparer, inside: str, name: str) -> None:
+    """Numbers of processes are the host's then; what guests see of each other stays the same."""
+    comparer.prepare(None)
+    program = comparer.builder.build(GUESTS / f"{name}.c", "pie", ("-pthread",))
+    native = comparer.oracle(f"{name}-without-name-spaces", Case(argv=(str(program),)))
+    flags = ("--ro", str(program.parent), "--tmpfs", "/scratch", "-C", "/scratch")
+    done = without_name_spaces(None, inside, [str(program)], flags)
+    assert done.stdout.decode().splitlines() == native.stdout.decode().splitlines(), done.describe()
+    assert not done.leaked
+
+
+@pytest.mark.guest
 @pytest.mark.parametrize("soft", [1024, 512, 64])
 def test_the_guest_has_the_invokers_descriptor_limit(comparer: Comparer, inside: str, soft: int) -> None:
     comparer.prepare(None)
