@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pylibos.emulation.io_manager.manager import IoManager
     from pylibos.emulation.ipc.manager import Ipc
     from pylibos.emulation.memory.quota import Quota
+    from pylibos.emulation.net.local import LocalSockets
     from pylibos.emulation.net.unix import UnixNames
     from pylibos.emulation.net.ways import Ways
     from pylibos.emulation.object_manager.manager import ObjectManager
@@ -115,5 +116,7 @@ class Executive:
     """Called at that first one: from then on calls that show addresses have to be asked for."""
     observer: Observer | None = None
     """Makes every call of a thread pass the executive; None without an engine."""
+    local: LocalSockets | None = None
+    """AF_UNIX sockets the host binds and connects, where the guests share its network name space; None with a network of their own."""
     ways: Ways | None = None
     """Ways out of the guests' own network; None: there is none, whatever policy says."""

@@ -80,6 +80,7 @@ class FakeHost(FakeGuests):
         self.policy = policy or Policy(_EVERYTHING)
         self.clock_ns = clock_ns
         self.waits: dict[int, int] = {}
+        self.socket_names: set[HostStream] = set()
         self.ways: dict[bytes, int | None] = {}
         self.domain_ends: dict[bytes, HostStream] = {}
         self.protocols: dict[bytes, bytes] = {}
@@ -135,9 +136,18 @@ class FakeHost(FakeGuests):
             node.content = self.console[name]
             node.readers = node.writers = 1
             return self._register(Opened(node, Access.READ_WRITE))
+        if scheme in (b"unix.new", b"unix.to"):
+            return self._open_local(scheme, name)
         if scheme in (b"tcp", b"udp"):
             return self._open_way(uri)
         raise fail(Errno.ENXIO if scheme in (b"dev", b"console") else Errno.EINVAL)
+
+    def _open_local(self, scheme: bytes, name: bytes) -> HostStream:
+        """A socket without peer, or (queues are not kept) with one that is nobody's."""
+        kind, _, handle = name.partition(b"/")
+        if b"unix:" + kind not in _DATAGRAMS or (scheme == b"unix.to" and int(handle) not in self.socket_names):
+            raise fail(Errno.EINVAL)
+        return self._register(Opened(self._tree.make(NodeKind.SOCKET, 0o777, b"socket:"), Access.READ_WRITE))
 
     def _open_way(self, uri: Uri) -> HostStream:
         """``ways`` says what is granted and how it ends; None is a way whose outcome a test writes itself."""
@@ -244,6 +254,11 @@ class FakeHost(FakeGuests):
         if uri == b"pipe:":
             node = self._tree.make(NodeKind.FIFO, 0o600, b"pipe:")
             ends = Opened(node, Access.READ), Opened(node, Access.WRITE)
+        elif uri.startswith(b"unix.srv:"):
+            bound = self._open_local(b"unix.new", uri[9:])
+            handle = self._register(Opened(self._unnamed(NodeKind.SOCKET, b"name"), Access.NONE))
+            self.socket_names.add(handle)
+            return bound, handle
         elif uri in _DATAGRAMS:
             nodes = [self._tree.make(NodeKind.SOCKET, 0o777, b"socket:") for _ in range(2)]
             ends = Opened(nodes[0], Access.READ_WRITE), Opened(nodes[1], Access.READ_WRITE)

@@ -15,6 +15,9 @@ URIs (bytes, because Linux path names are bytes):
     token:event         a new eventfd used only as a waitable host object
     pipe:               a new pipe; stream_open gives the reading end, stream_open_pair both
     unix:stream unix:dgram unix:seqpacket   a new pair of connected AF_UNIX sockets (stream_open_pair)
+    unix.new:KIND       a new AF_UNIX socket, KIND stream or seqpacket
+    unix.srv:KIND/LABEL (stream_open_pair) one that is bound, and the handle of its name; the name's last component is LABEL
+    unix.to:KIND/HANDLE a new one connected to the socket bound to a handle's name; never waits
     dev:null dev:zero dev:full dev:random dev:urandom   the host's harmless character devices
     pty:                a new pseudo terminal (stream_open_pair): its master, and an unopened handle of its slave, which
                         stream_reopen opens; the handle's link count is 0 once the terminal is gone

@@ -130,6 +130,8 @@ _FIXED: Final = _Origin(changeable=False)
 """Devices and the person's own standard streams: never chmod-ed, never opened for more than they were."""
 _SLAVE: Final = _Origin(changeable=False, installable=False)
 """The unopened slave of a pseudo terminal: opened by stream_reopen."""
+_NAME: Final = _Origin(changeable=False, installable=False)
+"""The name of a bound AF_UNIX socket."""
 
 
 @functools.cache
@@ -170,6 +172,8 @@ class LinuxStreams:
             b"watch": self._open_watch,
             b"tcp": lambda name, *_how: self._open_way("tcp", name),
             b"udp": lambda name, *_how: self._open_way("udp", name),
+            b"unix.new": self._open_socket,
+            b"unix.to": self._open_named_socket,
         }
         self._network: NetworkLink | None = None
 
@@ -311,6 +315,23 @@ class LinuxStreams:
         descriptor = self._network.open(protocol, name)
         return self._register(descriptor, _Origin(changeable=False, installable=False))
 
+    def _open_socket(self, kind: bytes, _access: int, create: int, _mode: int) -> HostStream:
+        if kind not in _SOCKET_KINDS:
+            raise HostError(EINVAL, "not a kind of socket")
+        import socket
+
+        made = socket.socket(socket.AF_UNIX, _SOCKET_KINDS[kind])
+        made.setblocking(not create & _NONBLOCK)
+        return self._register(made.detach(), _OWN)
+
+    def _open_named_socket(self, name: bytes, _access: int, create: int, _mode: int) -> HostStream:
+        from pylibos.monitor import linux_sockets
+
+        kind, _, handle = name.partition(b"/")
+        if kind not in _SOCKET_KINDS or not handle.isdigit() or self._origin(int(handle)) is not _NAME:
+            raise HostError(EINVAL, "not a socket's name")
+        return self._register(linux_sockets.connect(_SOCKET_KINDS[kind], int(handle), blocking=not create & _NONBLOCK), _OWN)
+
     @host_call
     def stream_open_pair(self, uri: Uri, create: Create = Create.OPEN) -> tuple[HostStream, HostStream]:
         if uri == b"pty:":
@@ -318,6 +339,14 @@ class LinuxStreams:
 
             master, slave = open_terminal(bool(create & _NONBLOCK))
             return self._register(master, _FIXED), self._register(slave, _SLAVE)
+        if uri.startswith(b"unix.srv:"):
+            from pylibos.monitor import linux_sockets
+
+            kind, _, label = uri[9:].partition(b"/")
+            if kind not in _SOCKET_KINDS:
+                raise HostError(EINVAL, "not a kind of socket")
+            bound, handle = linux_sockets.bind(_SOCKET_KINDS[kind], label, blocking=not create & _NONBLOCK)
+            return self._register(bound, _OWN), self._register(handle, _NAME)
         first, second = self._pair(uri, create)
         return self._register(first, _OWN), self._register(second, _OWN)
 

@@ -24,7 +24,7 @@ _STALE_SECONDS: Final = 60
 _OPEN_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def _bases() -> list[str]:
+def bases() -> list[str]:
     """Where private directories may be made, best first: memory before disk."""
     named = ("/dev/shm", os.environ.get("XDG_RUNTIME_DIR", ""), os.environ.get("TMPDIR", ""), "/tmp")
     return [base for base in named if base and os.access(base, os.W_OK | os.X_OK)]
@@ -51,7 +51,7 @@ class TokenPool:
 
     def _refill(self) -> None:
         failure: OSError = PermissionError(13, "no writable directory for tokens")
-        for base in self._bases if self._bases is not None else _bases():
+        for base in self._bases if self._bases is not None else bases():
             try:
                 if not self._swept:
                     self._swept = True

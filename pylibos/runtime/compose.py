@@ -210,7 +210,11 @@ class Composition:
         self.executive.private_pids = walls.pids
         self.executive.private_network = walls.network
         self.executive.private_root = walls.mounts
-        if walls.network and walls.mounts:
+        if not (walls.network and walls.mounts):
+            from pylibos.emulation.net.local import LocalSockets
+
+            self.executive.local = LocalSockets(self.host)
+        else:
             host_ports = self._network.host_ports if self._network is not None else ()
             self.executive.ways = Ways(self.host, host_ports)
             if host_ports == () and not self.config.trace:

@@ -50,7 +50,7 @@ class Guest:
         self.files = FileSystem(self.host, self.io.inodes)
         self.files.mount_all(plan)
         self.executive = SimpleNamespace(
-            host=self.host, io=self.io, files=self.files, processes=None, observer=None, first_socket_path=lambda: None
+            host=self.host, io=self.io, files=self.files, processes=None, observer=None, first_socket_path=lambda: None, local=None
         )
         self.memory = FlatMemory(BASE, SIZE)
         self.process = SimpleNamespace(

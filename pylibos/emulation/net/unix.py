@@ -49,5 +49,8 @@ class UnixNames:
         return self._host_names.get((inode.device, inode.number))
 
     def shown(self, host_name: bytes) -> bytes | None:
-        """The address body a guest sees in place of a host name; None when it is not one of ours."""
-        return self._shown.get(host_name)
+        """The address body a guest sees in place of a host name; None when it is not one of ours.
+
+        A host name is an abstract one, or (LocalSockets) a path whose last component stands for it.
+        """
+        return self._shown.get(host_name if host_name[:1] == b"\0" else host_name.partition(b"\0")[0].rpartition(b"/")[2])

@@ -13,8 +13,9 @@ The socket objects are the host's. What makes this safe without copying every me
   descriptor, after the check. AF_UNIX path names belong to the guest's view and are never forwarded at all: in isolation the host
   gets an abstract name in their place (net/unix.py).
 
-Not yet: outside isolation AF_UNIX servers with a path name (bind is EACCES), and datagram pairs notice a closed peer; everywhere a path
-in sendmmsg, and the path of a bound sender in recvmsg (it shows the host's name, to which sendto answers); SCM_CREDENTIALS show host ids.
+Outside isolation sockets with a path are made by the host (net/local.py). Not yet: there abstract names (EACCES, ECONNREFUSED) and datagram
+sockets, and datagram pairs notice a closed peer; everywhere a path in sendmmsg, and the path of a bound sender in recvmsg (it shows the
+host's name, to which sendto answers); SCM_CREDENTIALS show host ids.
 
 Source: Linux 6.18 net/socket.c, net/unix/af_unix.c; unix(7), ip(7).
 """
@@ -31,14 +32,16 @@ from pylibos.emulation.errors import SyscallError
 from pylibos.emulation.fs.names import make_node, may_change
 from pylibos.emulation.fs.permission import permitted
 from pylibos.emulation.net.addresses import Destination, SocketAddress, destination, read_address
-from pylibos.emulation.net.unix import NAME_SIZE, UnixNames
-from pylibos.emulation.outcome import FORWARD, Blocking, Forward, Translated
+from pylibos.emulation.net.unix import UnixNames
+from pylibos.emulation.outcome import FORWARD, Blocking, Forward, Install, Remote, Translated
 from pylibos.emulation.security.capabilities import Capability
 from pylibos.emulation.syscalls.params import Address, Fd, Int, Size, UInt
 from pylibos.emulation.syscalls.table import Route, Support, fallback, forwarded, syscall
 from pylibos.monitor.host_abi import HostError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pylibos.emulation.process.thread import Thread
     from pylibos.monitor.host_abi import DescriptorIdentity
 
@@ -74,13 +77,16 @@ def _socket_type(kind: int) -> int:
 
 
 @syscall("socket", number=41, route=Route.NOTIFY, support=Support.PARTIAL, note="AF_UNIX, AF_INET, AF_INET6, NETLINK_ROUTE; no raw sockets")
-def sys_socket(thread: Thread, domain: Int, kind: Int, protocol: Int) -> Forward | Blocking:
+def sys_socket(thread: Thread, domain: Int, kind: Int, protocol: Int) -> Forward | Install | Blocking:
     """socket(2). Compare Linux net/socket.c:__sys_socket().
 
     Raises: EACCES internet, netlink and AF_UNIX datagram sockets outside isolation; EPERM raw; EAFNOSUPPORT; EINVAL; EPROTONOSUPPORT.
     """
     base = _socket_type(kind)
     if domain == c.AF_UNIX:
+        local = thread.executive.local
+        if base in (c.SOCK_STREAM, c.SOCK_SEQPACKET) and local is not None and protocol in (0, c.AF_UNIX):
+            return local.make(kind)
         if base in (c.SOCK_STREAM, c.SOCK_SEQPACKET) or _isolated(thread):
             return FORWARD
         raise SyscallError(Errno.EACCES)
@@ -179,12 +185,13 @@ _ISOLATED_ONLY: Final = "names only in a network name space of the guests' own"
 
 
 @syscall("bind", number=49, route=Route.TRACE, support=Support.PARTIAL, note=_ISOLATED_ONLY)
-def sys_bind(thread: Thread, fd: Fd, address: Address, size: Int) -> Forward | Translated:
+def sys_bind(thread: Thread, fd: Fd, address: Address, size: Int) -> Forward | Translated | Remote:
     """bind(2). Compare Linux net/socket.c:__sys_bind(), net/unix/af_unix.c:unix_bind_bsd().
 
-    Raises: EBADF, ENOTSOCK, EINVAL, EFAULT; EACCES an AF_UNIX name outside isolation; for a path EADDRINUSE and the errors of mknod.
+    Raises: EBADF, ENOTSOCK, EINVAL, EFAULT; EACCES a low port, or an abstract name outside isolation; for a path EADDRINUSE and the errors
+    of mknod.
     """
-    _require_socket(thread, fd)
+    identity = _require_socket(thread, fd)
     name = read_address(thread.memory, address, size)
     if name.family != c.AF_UNIX:
         _require_isolation(thread)
@@ -192,12 +199,28 @@ def sys_bind(thread: Thread, fd: Fd, address: Address, size: Int) -> Forward | T
         if name.family in (c.AF_INET, c.AF_INET6) and 0 < name.port < _LOW_PORTS and not may_bind:
             raise SyscallError(Errno.EACCES)
         return FORWARD
-    if not _isolated(thread):
+    local = thread.executive.local
+    if name.is_abstract:
+        if not _isolated(thread):
+            raise SyscallError(Errno.EACCES)
+        return FORWARD
+    if _isolated(thread):
+        host_name = UnixNames.make(thread.executive.host.random_bytes(8))
+        enter = _new_name(thread, name, host_name)
+
+        def done(result: int) -> None:
+            if result == 0:
+                enter()
+
+        return Translated((1, _UNIX_FAMILY + host_name), done)
+    if local is None:
         raise SyscallError(Errno.EACCES)
-    return FORWARD if name.is_abstract else _bind_path(thread, name)
+    label = thread.executive.host.random_bytes(8).hex().encode()
+    return local.bind(thread, fd, identity, label, _new_name(thread, name, label))
 
 
-def _bind_path(thread: Thread, name: SocketAddress) -> Translated:
+def _new_name(thread: Thread, name: SocketAddress, host_name: bytes) -> Callable[[], None]:
+    """Check a path that a socket is to be bound to; what to do when it has been."""
     path = name.unix_path
     executive = thread.executive
     files = executive.files
@@ -207,23 +230,21 @@ def _bind_path(thread: Thread, name: SocketAddress) -> Translated:
     if slash:
         raise SyscallError(Errno.ENOENT)
     may_change(directory, thread.process.credentials)
-    host_name = UnixNames.make(executive.host.random_bytes(8))
 
-    def done(result: int) -> None:
-        if result == 0:
-            # Somebody may have taken the name or the directory meanwhile: the socket then has a name that leads to it no more.
-            with suppress(SyscallError, HostError):
-                inode = make_node(files, thread, None, path, _S_IFSOCK | 0o777)
-                if executive.unix_names is None:
-                    executive.unix_names = UnixNames()
-                    executive.first_socket_path()
-                executive.unix_names.enter(inode, host_name, path + b"\0")
+    def enter() -> None:
+        # Somebody may have taken the name or the directory meanwhile: the socket then has a name that leads to it no more.
+        with suppress(SyscallError, HostError):
+            inode = make_node(files, thread, None, path, _S_IFSOCK | 0o777)
+            if executive.unix_names is None:
+                executive.unix_names = UnixNames()
+                executive.first_socket_path()
+            executive.unix_names.enter(inode, host_name, path + b"\0")
 
-    return Translated((1, _UNIX_FAMILY + host_name), done)
+    return enter
 
 
 @syscall("connect", number=42, route=Route.TRACE, support=Support.PARTIAL, note=_ISOLATED_ONLY)
-def sys_connect(thread: Thread, fd: Fd, address: Address, size: Int) -> Forward | Translated | Blocking:
+def sys_connect(thread: Thread, fd: Fd, address: Address, size: Int) -> Forward | Translated | Remote | Blocking:
     """connect(2). Compare Linux net/unix/af_unix.c:unix_stream_connect(), net/ipv4/af_inet.c:inet_stream_connect().
 
     Raises: EBADF, ENOTSOCK, EINVAL, EFAULT; for an AF_UNIX path ENOENT and the errors of a path walk, EACCES, ECONNREFUSED; for an internet
@@ -232,7 +253,13 @@ def sys_connect(thread: Thread, fd: Fd, address: Address, size: Int) -> Forward 
     identity = _require_socket(thread, fd)
     name = read_address(thread.memory, address, size)
     if name.family == c.AF_UNIX and not (name.is_abstract and _isolated(thread)):
-        return Translated((1, _server(thread, name)))
+        local = thread.executive.local
+        server = _server(thread, name)
+        if _isolated(thread):
+            return Translated((1, server))
+        if local is None:
+            raise SyscallError(Errno.ECONNREFUSED)
+        return local.connect(thread, fd, identity, server[len(_UNIX_FAMILY) :])
     _require_isolation(thread)
     where = _outside(thread, name)
     ways = thread.executive.ways
@@ -327,7 +354,8 @@ def _showing_paths(thread: Thread, address: int, size_address: int) -> Forward |
         if result < 0:
             return
         with suppress(SyscallError):
-            raw = memory.read(address, min(room, 2 + NAME_SIZE))
+            size = int.from_bytes(memory.read(size_address, 4), "little")
+            raw = memory.read(address, min(room, size, 2 + c.UNIX_PATH_MAX))
             shown = names.shown(raw[2:])
             if raw[:2] == _UNIX_FAMILY and shown is not None:
                 memory.write(address, (_UNIX_FAMILY + shown)[:room])
@@ -399,7 +427,10 @@ def _show_guest_ids(thread: Thread, value: int, size: int, result: int) -> None:
     with suppress(SyscallError):
         if int.from_bytes(thread.memory.read(size, 4), "little") == _CREDENTIALS.size:
             pid, _uid, _gid = _CREDENTIALS.unpack(thread.memory.read(value, _CREDENTIALS.size))
-            if pid > 0:
+            known = thread.executive.processes.process_of_task(pid) is not None
+            if thread.executive.local is not None and not known:
+                pid = 0  # the host has connected for a guest: nobody knows any more for which
+            if pid > 0 or thread.executive.local is not None:
                 who = (thread.executive.processes.process_of_task(pid) or thread.process).credentials
                 thread.memory.write(value, _CREDENTIALS.pack(pid, who.euid, who.egid))
 
