@@ -44,7 +44,7 @@ def test_a_bound_socket_is_connected_to_by_its_handle_alone(kind: bytes, number:
         host.stream_close(HostStream(stream))
 
 
-@pytest.mark.parametrize("uri", [b"unix.to:stream/0", b"unix.to:stream/x", b"unix.to:dgram2/1", b"unix.new:raw", b"unix.to:stream/99999999999"])
+@pytest.mark.parametrize("uri", [b"unix.to:stream/0", b"unix.to:stream/x", b"unix.to:dgram2/1", b"unix.new:raw"])
 def test_only_handles_of_names_are_names(uri: bytes) -> None:
     assert refused(LinuxHost(Policy([])), uri) in {9, 22}
 
