@@ -139,10 +139,18 @@ class Pattern:
             return states  # **/name, and this was another name: by far the most frequent step
         return self._close(after)
 
-    def passes_by(self, states: States, name: bytes) -> bool:
-        """Whether name is nothing to ``**/literal...``: step() would give the same states, and nothing is matched or entered."""
-        literal = self.components[-1] if len(self.components) == 1 else self.components[1]
-        return states == _ANYWHERE and self.components[0] is ANY_DEPTH and isinstance(literal, bytes) and literal != name
+    def ignores(self, states: States, name: bytes) -> bool:
+        """Whether name is nothing to this pattern, which waits for another literal one: step() would match and enter nothing. May be
+        False all the same."""
+        components = self.components
+        if len(states) == 1:
+            state = states[0]
+        elif states == _ANYWHERE and components[0] is ANY_DEPTH:
+            state = 1
+        else:
+            return False
+        literal = components[state] if state < len(components) else None
+        return isinstance(literal, bytes) and literal != name
 
     def accepts(self, states: States) -> bool:
         """Whether these states mean a whole match."""

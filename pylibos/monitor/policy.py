@@ -359,7 +359,7 @@ class Policy:
         guarded = bool(node is not None and node.below)
         matched = []
         for protected, states in directory.live:
-            if protected.pattern.passes_by(states, name):
+            if protected.pattern.ignores(states, name):
                 continue
             after = protected.pattern.step(states, name)
             if protected.pattern.accepts(after):
