@@ -1,10 +1,10 @@
 """All modules a run needs, in one file: instead of two hundred look-ups, opens and reads, one read.
 
-Owns the file ``modules-VERSION`` beside the compiled shim (-X pylibos_build): marshalled, this module's own code first, so that
-scripts/pylibos can start with it alone; then where each module came from; then the code of each, taken apart only when it is imported. A
-module is taken from it when its source file has the time and size it had then, which is what Python itself asks of a .pyc; else Python
-finds it the usual way, and the file is made again at the end of the run. So the file is never wrong, only late. In our own modules
-``typing`` reads ``pylibos.light_typing``.
+Owns the file ``modules-VERSION`` beside the compiled shim (-X pylibos_build). It begins with the size of its first part (8 bytes) and that
+part, marshalled: this module's own code, with which scripts/pylibos can start, and where each module came from. The second part is the code
+of each, read when it is imported; the file stays open, so that a new one does not disturb a run. A module is taken from it when its source
+file has the time and size it had then, which is what Python itself asks of a .pyc; else Python finds it the usual way, and the file is made
+again at the end of the run. So the file is never wrong, only late. In our own modules ``typing`` reads ``pylibos.light_typing``.
 
 The file is code: scripts/pylibos takes it only when it belongs to root or the user and nobody else may write it, and it lies in a
 directory to which the same applies as to the sources. Written whole and renamed; a failure only means that the next run starts as slowly
@@ -17,7 +17,7 @@ import marshal
 import sys
 from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import ExtensionFileLoader, SourceFileLoader
-from posix import stat
+from posix import pread, stat
 from time import time_ns
 
 TYPE_CHECKING = False
@@ -31,8 +31,9 @@ GENERATED = "pylibos.abi.generated"
 STAND_IN = "pylibos.light_typing"
 
 index: dict[str, tuple[int, str, int, int, int, int]] = {}
-"""Module -> kind, file, its mtime in ns, its size, where its code begins and ends in ``blob``."""
-blob = memoryview(b"")
+"""Module -> kind, file, its mtime in ns, its size, where its code begins and ends in the second part."""
+opened: list[int] = []
+"""The bundle's descriptor and where its second part begins."""
 generated: dict[str, CodeType] = {}
 stale: list[str] = []
 """Modules whose sources have changed."""
@@ -57,8 +58,7 @@ class Loader:
     def exec_module(module: ModuleType) -> None:
         """Run its code."""
         name = module.__name__
-        _, _, _, _, start, end = index[name]
-        exec(marshal.loads(blob[start:end]), module.__dict__)  # noqa: S102, S302 - our own code, see the top
+        exec(marshal.loads(_stored(name)), module.__dict__)  # noqa: S102, S302 - our own code, see the top
         if name == GENERATED:
             module.known.update(generated)
 
@@ -88,9 +88,16 @@ class Finder:
         return spec
 
 
-def install(content: tuple[dict[str, tuple[int, str, int, int, int, int]], bytes, dict[str, CodeType], dict[str, Any]]) -> None:
+def _stored(name: str) -> bytes:
+    """A module's marshalled code."""
+    _, _, _, _, start, end = index[name]
+    return pread(opened[0], end - start, opened[1] + start)
+
+
+def install(
+    content: tuple[dict[str, tuple[int, str, int, int, int, int]], dict[str, CodeType], dict[str, Any]], descriptor: int, second: int
+) -> None:
     """Import from this bundle from now on, unless it was written by another version of this file."""
-    global blob
     _, file, modified, size, _, _ = content[0][SELF]
     globals()["__file__"] = file
     status = stat(file)
@@ -98,9 +105,9 @@ def install(content: tuple[dict[str, tuple[int, str, int, int, int, int]], bytes
         del sys.modules[SELF]  # whoever imports it gets the new one
         return
     index.update(content[0])
-    blob = memoryview(content[1])
-    generated.update(content[2])
-    notes.update(content[3])
+    opened[:] = [descriptor, second]
+    generated.update(content[1])
+    notes.update(content[2])
     sys.meta_path.insert(0, Finder)
 
 
@@ -174,7 +181,8 @@ def _collect() -> bytes:
             at += len(code)
     made = sys.modules[GENERATED].known if GENERATED in sys.modules else {}
     boot = _code(SourceFileLoader(SELF, str(__file__)), SELF)
-    return marshal.dumps((boot, (modules, b"".join(codes), made, notes)))
+    first = marshal.dumps((boot, (modules, made, notes)))
+    return len(first).to_bytes(8, "little") + first + b"".join(codes)
 
 
 def _one(name: str) -> tuple[int, str, int, int, bytes] | None:
@@ -189,8 +197,8 @@ def _one(name: str) -> tuple[int, str, int, int, bytes] | None:
         return None
     file: str = spec.origin
     if spec.loader is Loader:
-        kind, _, modified, size, start, end = index[name]
-        return None if name in stale else (kind, file, modified, size, bytes(blob[start:end]))
+        kind, _, modified, size, _, _ = index[name]
+        return None if name in stale else (kind, file, modified, size, _stored(name))
     if isinstance(spec.loader, ExtensionFileLoader):
         return _with_status(EXTENSION, file, None, name)
     if not isinstance(spec.loader, SourceFileLoader):
