@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from pylibos.monitor.host_abi import HostError
+from pylibos.monitor.linux_terminals import open_terminal
 from pylibos.monitor.linux_tokens import TokenPool
 from pylibos.monitor.native import AT_FDCWD, RESOLVE_NO_SYMLINKS
 from pylibos.monitor.native_ctypes import CtypesNative
@@ -60,6 +61,7 @@ def report() -> list[Finding]:
         yama(),
         sync_wake_up(),
         openat2(),
+        pseudo_terminals(),
         name_spaces("mount name space", CLONE_NEWNS),
         name_spaces("IPC name space", CLONE_NEWIPC),
         libseccomp(),
@@ -132,6 +134,18 @@ def token_directories() -> Finding:
     finally:
         pool.close()
     return Finding("token directories", True, "can be made", True)
+
+
+def pseudo_terminals() -> Finding:
+    """What run -t and guests' own terminals are made of."""
+    try:
+        for descriptor in open_terminal(nonblock=False):
+            os.close(descriptor)
+    except OSError as error:
+        return Finding("pseudo terminals", False, failed(error.errno or errno.EIO), remedy="mount devpts on /dev/pts (run -t needs it)")
+    except HostError as error:
+        return Finding("pseudo terminals", False, error.detail, remedy="mount devpts on /dev/pts, with /dev/ptmx (run -t needs it)")
+    return Finding("pseudo terminals", True, "can be made")
 
 
 def memory_program() -> Finding:

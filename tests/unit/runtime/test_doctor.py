@@ -16,7 +16,7 @@ from pylibos.runtime.probes import Finding
 NAMES = ["architecture", "kernel", "Python", "ptrace", "Landlock", "openat2", "compiler", "libseccomp"]
 NAMES += ["C shim", "seccomp listener", "killable notifications", "synchronous wake-up", "user name space", "pid name space"]
 NAMES += ["network name space", "mount name space", "IPC name space", "seccomp actions", "guest memory", "guest descriptors"]
-NAMES += ["token directories", "programs in memory", "Yama ptrace scope", "cgroup delegation"]
+NAMES += ["token directories", "pseudo terminals", "programs in memory", "Yama ptrace scope", "cgroup delegation"]
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +100,13 @@ for finding in doctor.report():
     lines = dict(line.split(": ", 1) for line in done.stdout.splitlines())
     assert lines.keys() >= {"openat2", "guest memory", "user name space", "mount name space"}
     assert "EPERM" in lines["guest memory"]
+
+
+def test_where_no_terminal_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*, nonblock: bool) -> tuple[int, int]:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(doctor, "open_terminal", none)
+    finding = doctor.pseudo_terminals()
+    assert not finding.ok
+    assert "devpts" in finding.remedy
