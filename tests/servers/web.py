@@ -64,6 +64,7 @@ public class Web {
 """
 APPLICATION = """
 import os, urllib.parse
+open(f'ready-{os.getpid()}', 'w').close()
 def application(environment, start):
     path = environment['PATH_INFO']
     if path == '/hello': body = b'hello\\n'
@@ -105,24 +106,36 @@ def go(port: int) -> None:
     show(Path("web.log").read_text())
 
 
+def serving(server: Server, count: int) -> set[int]:
+    """Wait for so many gunicorn workers that have loaded the application; a signal before that would end one with a traceback."""
+
+    def ready() -> bool:
+        workers = server.children()
+        return len(workers) == count and all(Path(f"ready-{pid}").exists() for pid in workers)
+
+    until(ready, f"{count} workers")
+    return server.children()
+
+
 def gunicorn(port: int) -> None:
     """Processes, or processes with threads; workers come and go by signals."""
     Path("application.py").write_text(APPLICATION)
     count, kind = (2, ["--threads", "4"]) if "threads" in sys.argv else (3, [])
     words = ["gunicorn", "-w", str(count), *kind, "-b", f"127.0.0.1:{port}", "--graceful-timeout", "5", "application"]
     with Server(words, "web.log", port) as server:
-        until(lambda: len(server.children()) == count, "the workers")
-        workers = server.children()
+        workers = serving(server, count)
         visit(port, PATHS, 16)
         visit(port, PATHS, 8, keep=False)
         server.send(signal.SIGTTIN)
-        until(lambda: len(server.children()) == count + 1, "one more worker")
+        workers |= serving(server, count + 1)
         server.send(signal.SIGHUP)
-        # A reload takes the number it was started with.
-        until(lambda: not workers & server.children() and len(server.children()) == count, "new workers")
+        until(lambda: not workers & server.children(), "the old workers to go")
+        victim = min(serving(server, count))  # a reload takes the number it was started with
         visit(port, PATHS, 8)
-        os.kill(min(server.children()), signal.SIGKILL)
+        os.kill(victim, signal.SIGKILL)
+        until(lambda: victim not in server.children(), "a worker to be missed")
         visit(port, PATHS, 4)
+        serving(server, count)
         show("ended", server.end())
     log = re.sub(r"\[[-+0-9: ]+\] \[\d+\] ", "", Path("web.log").read_text())
     show(sorted({line for line in log.splitlines() if re.match(r"\[(ERROR|CRITICAL)\]|Traceback", line)}))
