@@ -31,6 +31,8 @@ SIGCHLD: Final = 17
 SIGSTOP: Final = 19
 SYSCALL_BIT: Final = 0x80
 _STOPPED: Final = 0x7F
+ENDED_MAX: Final = 4096
+"""Ends kept for a tracer that does not wait."""
 
 
 class Stop(NamedTuple):
@@ -252,7 +254,10 @@ class Traces:
         self._remove(tracee)
         native = process.parent is tracer and thread.is_leader
         if tracer.exit_status is None and not native:
-            self._ended.setdefault(tracer, []).append(Ended(thread.tid, process.pgid, status))
+            ended = self._ended.setdefault(tracer, [])
+            if len(ended) >= ENDED_MAX:  # natively these would be zombies, which are limited too
+                del ended[0]
+            ended.append(Ended(thread.tid, process.pgid, status))
             self.engine.watch_tracer(tracer)
             self.engine.announce(tracer)
         elif tracer.exit_status is None:

@@ -10,6 +10,7 @@ import pytest
 from pylibos.abi import ptrace as p
 from pylibos.abi.errno import Errno
 from pylibos.emulation.errors import SyscallError
+from pylibos.emulation.process import tracing
 from pylibos.emulation.process.tracing import SIGTRAP, Stop, Tracee, Traces
 
 
@@ -153,6 +154,16 @@ def test_other_ends_are_reported_here(traces: Traces, ended: Any) -> None:
     assert report is not None
     assert (report.tid, report.status, report.stopped) == (ended.tid, 0x300, False)
     assert not traces.traces_any(TRACER)
+
+
+def test_a_tracer_that_does_not_wait_costs_no_more_and_more(traces: Traces, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracing, "ENDED_MAX", 2)
+    for tid in (40, 41, 42):
+        stranger = thread(process(), tid)
+        traces.attach(stranger, TRACER, seized=True)
+        traces.exited(stranger, 0)
+    found = [traces.take(TRACER, everything) for _ in range(3)]
+    assert [None if report is None else report.tid for report in found] == [41, 42, None]
 
 
 def test_detach_lets_go(traces: Traces, fake: Engine) -> None:
