@@ -3,7 +3,8 @@
 What it is: the half of the conformance run that is the program under test. `python3 cpython_driver.py MODULE ORDERS`; ORDERS is a file with
     a JSON object: {"only": [test ids] or null, "skip": [test ids], "resources": [regrtest's]}. One JSON object a line goes to what was
     standard output: {"start": id}, {"end": id, "outcome": ..., "why": ..., "seconds": ...} and, last, {"done": true}. Everything else
-    that is printed goes to standard error. The terminal it has is its controlling one, not a standard stream.
+    that is printed goes to standard error. The tests' process leads a session with a controlling terminal of its own, so that /dev/tty is
+    one; the terminal is no standard stream.
 What it must not know: PyLibOS.
 Invariants: only this process reports (a forked child that falls out of its test does not); a test is reported as started before it runs, so
     that one that hangs or takes the interpreter down is known by name.
@@ -12,12 +13,15 @@ Sources: Lib/test/libregrtest/{setup,runtest,main}.py, whose preparations it mak
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import importlib.util
 import json
 import os
 import sys
 import tempfile
+import termios
+import threading
 import time
 import traceback
 import unittest
@@ -117,8 +121,33 @@ def prepare(resources: list[str]) -> Any:
     return support
 
 
+def drain(master: int) -> None:
+    """What is written to the terminal is nobody's business, but must go somewhere."""
+    try:
+        while os.read(master, 1 << 16):
+            pass
+    except OSError:
+        pass
+
+
+def in_a_session_with_terminal() -> None:
+    """Return in a child that has a controlling terminal; this process stays to read it, and ends as the child does."""
+    master, line = os.openpty()
+    child = os.fork()
+    if child:
+        os.close(line)
+        threading.Thread(target=drain, args=(master,), daemon=True).start()
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        os._exit(code if code >= 0 else 128 - code)
+    os.setsid()
+    fcntl.ioctl(line, termios.TIOCSCTTY, 0)
+    os.close(line)
+    os.close(master)
+
+
 def main() -> None:
     """Run the module named on the command line."""
+    in_a_session_with_terminal()
     name, orders_path = sys.argv[1:]
     with open(orders_path, encoding="utf-8") as file:
         orders = json.load(file)

@@ -47,12 +47,6 @@ RESOURCES = {"test_socketserver": ("network",)}
 """regrtest's resources that a module wants though it asks nothing of the world."""
 NEVER = ("test.test_time.TimeTestCase.test_monotonic_settime",)
 """Not run: natively, as root, they change the machine (this one its clock)."""
-WITH_TERMINAL = (
-    sys.executable,
-    "-c",
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])",
-)
-"""Makes standard input the controlling terminal of what follows, which leads a session."""
 RESTARTS = 12
 """How often a module is started again after a test that ended its interpreter."""
 
@@ -146,13 +140,12 @@ class Suite:
         environment["PYTHONDONTWRITEBYTECODE"] = "1"
         argv = [str(self._python), str(self._driver), module, str(self._orders)]
         if place == NATIVE:
-            return [*WITH_TERMINAL, *as_user(user, argv)], environment
+            return as_user(user, argv), environment
         shown = [] if self._python.is_relative_to("/usr") else ["--ro", str(self._python.parent.parent)]
         network = "loopback" if self._name_spaces else "none"
         before = [] if self._name_spaces else [sys.executable, "-c", WITHOUT_NAME_SPACES]
         flags = [*shown, "--net", network, "--ro", str(self._shown), "-v", f"{home}:{home}:cow", "-C", str(home)]
-        command = as_user(user, [*before, *pylibos_argv(place, argv, flags, environment)])
-        return [*WITH_TERMINAL, *command], outer_environment()
+        return as_user(user, [*before, *pylibos_argv(place, argv, flags, environment)]), outer_environment()
 
     def _once(
         self, module: str, place: str, user: int, only: list[str] | None, result: ModuleRun, seconds: float, log: Path | None
@@ -163,12 +156,10 @@ class Suite:
         orders = {"only": only, "skip": skip, "resources": [*self._resources, *RESOURCES.get(module, ())]}
         self._orders.write_text(json.dumps(orders))
         self._orders.chmod(0o644)
-        terminal, line = os.openpty()
-        with (log or Path(os.devnull)).open("ab") as noise, open(terminal, "rb", buffering=0), open(line, "rb", buffering=0) as source:
-            os.fchown(line, user, -1)
-            pipes = {"stdin": source, "stdout": subprocess.PIPE, "stderr": noise}
+        with (log or Path(os.devnull)).open("ab") as noise:
+            pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": noise}
             with started(command, cwd=self._base / "home", env=environment, **pipes) as process:
-                running, end = self._follow(process, terminal, result, seconds)
+                running, end = self._follow(process, result, seconds)
                 if end not in {"done", "hang"}:
                     end = f"status {process.wait()}"
         if end == "done":
@@ -177,26 +168,15 @@ class Suite:
         result.note(running or f"test.{module} (between tests)", outcome)
         return running is None
 
-    def _follow(
-        self, process: subprocess.Popen[bytes], terminal: int, result: ModuleRun, seconds: float
-    ) -> tuple[str | None, str]:
+    def _follow(self, process: subprocess.Popen[bytes], result: ModuleRun, seconds: float) -> tuple[str | None, str]:
         """Read reports to the end. Returns the test that was running, and `done`, `hang` or `gone`."""
         assert process.stdout is not None
-        end, running, pending = time.monotonic() + seconds, None, b""
-        deadline = time.monotonic() + self._test_seconds
+        deadline, running, pending = time.monotonic() + seconds, None, b""
         with selectors.DefaultSelector() as selector:
-            reports = selector.register(process.stdout, selectors.EVENT_READ)
-            selector.register(terminal, selectors.EVENT_READ)
+            selector.register(process.stdout, selectors.EVENT_READ)
             while True:
-                deadline = min(deadline, end)
-                ready = [key for key, _events in selector.select(max(0.0, deadline - time.monotonic()))]
-                if any(key is not reports for key in ready):
-                    os.read(terminal, 1 << 16)  # what is written to the terminal is nobody's business, but must go somewhere
-                if reports not in ready:
-                    if time.monotonic() >= deadline:
-                        return running, "hang"
-                    continue
-                deadline = time.monotonic() + self._test_seconds
+                if not selector.select(max(0.0, min(self._test_seconds, deadline - time.monotonic()))):
+                    return running, "hang"
                 block = os.read(process.stdout.fileno(), 1 << 16)
                 *lines, pending = (pending + block).split(b"\n")
                 for line in lines:
