@@ -25,8 +25,8 @@ SECONDS_EACH = 5.0
 """Far more than a round takes on a busy machine; what takes longer hangs."""
 SLACK = 8
 """Descriptors the supervisor may hold more: a stream on its way."""
-SWEPT = 700
-"""Tokens of directories and descriptors of processes stay until there are some hundred of them, and are then looked through."""
+SWEPT = 1024
+"""Tokens of directories stay until there are 512 of them and are then looked through; up to 256 descriptors of tasks are kept."""
 FAULT = re.compile(rb"Traceback|internal fault|bug in PyLibOS")
 
 
