@@ -111,6 +111,12 @@ def install(
     sys.meta_path.insert(0, Finder)
 
 
+def forget() -> None:
+    """Import nothing more from the bundle: for a child that is about to close descriptors, whose numbers are then anybody's."""
+    index.clear()
+    opened.clear()
+
+
 def note(name: str) -> Any:
     """What remember() was told, if none of our own sources has changed since; else None."""
     if not checked:

@@ -29,6 +29,15 @@ def main():
     if noted is None:
         from pylibos.inner.late import FACTOR
         remember("double", FACTOR * pylibos.inner.thing.VALUE)
+    if "close" in sys.argv:
+        import os
+        from pylibos.bundle import forget
+        forget()
+        os.closerange(3, 100)
+        assert os.open("/dev/null", 0) == 3
+        import pylibos.inner.late
+        print(pylibos.inner.late.FACTOR, getattr(pylibos.inner.late.__loader__, "__name__", ""))
+        return 0
     if "touch" in sys.argv:
         open(sys.argv[-1], "a").write("# changed while it ran\\n")
     keep()
@@ -156,3 +165,9 @@ def test_a_source_that_changes_during_the_run_is_not_kept(checkout: Checkout) ->
     assert checkout.bundles() == []
     assert checkout.run()[1] == "False"
     assert checkout.run()[1] == "True"
+
+
+def test_a_child_that_closes_descriptors_forgets_the_bundle(checkout: Checkout) -> None:
+    checkout.run()
+    assert checkout.run()[1] == "True"
+    assert checkout.run("close") == ["2 SourceFileLoader"]

@@ -21,6 +21,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from pylibos import bundle
 from pylibos.monitor.native_ctypes import end_with_parent
 from pylibos.monitor.network.connections import Connections, finish
 from pylibos.monitor.network.datagrams import Datagrams
@@ -121,6 +122,7 @@ def _run(
         signal.signal(number, signal.SIG_IGN)
     user, network = name_spaces
     kept = {control.fileno(), network, *(listener.fileno() for listener, _port in published)} | ({user} if user is not None else set())
+    bundle.forget()
     _close_all_but(kept)
     factory_end, place_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     _end_with(supervisor)
