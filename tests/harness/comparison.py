@@ -40,6 +40,7 @@ ENVIRONMENT = {
     "LC_ALL": "C.UTF-8",
     "TZ": "UTC",
     "TERM": "dumb",
+    "PYTHONDONTWRITEBYTECODE": "1",  # native programs of root would write it beside the system's files (gdb has Python inside)
 }
 """What every program gets, natively and inside; a case may add to it or replace entries."""
 

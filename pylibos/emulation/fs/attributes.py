@@ -148,7 +148,8 @@ def truncate(thread: Thread, inode: Inode, size: int) -> None:
     inode.resize(size)
     if inode.mode & (S_ISUID | S_ISGID):
         drop_set_id(thread, inode)
-    notify_change(inode, IN_MODIFY)
+    if not thread.executive.files.native_changes.follows(inode):
+        notify_change(inode, IN_MODIFY)
 
 
 # -- extended attributes -------------------------------------------------------------------------------------------------------

@@ -64,6 +64,10 @@ class NativeChanges:
             self._follow(inode, handle)
             self._host.stream_close(handle)
 
+    def follows(self, inode: Inode) -> bool:
+        """Whether the host tells of every change of inode's content, those we make included."""
+        return inode in self._streams
+
     def _follow(self, inode: Inode, handle: HostStream) -> None:
         if inode in self._streams or not _watched(inode):
             return
