@@ -20,7 +20,7 @@ CASE(descriptors)
 }
 CASE(processes)
 {
-    int strangers = 0, name_found = 0;
+    int strangers = 0, above = 0, name_found = 0;
     char path[300], name[64];
     DIR *list = opendir("/proc");
     struct dirent *entry;
@@ -32,10 +32,11 @@ CASE(processes)
         ssize_t length = fd < 0 ? 0 : read(fd, name, sizeof name - 1);
         name[length > 0 ? length : 0] = 0;
         close(fd);
-        strangers += !!strcmp(name, "containment\n");
+        above += !strcmp(name, "init\n"); /* the library OS's own, parent of the first guest */
+        strangers += strcmp(name, "containment\n") && strcmp(name, "init\n");
         name_found |= !strncmp(name, "pytest", 6) || !strncmp(name, "python", 6);
     }
-    say("strangers %d the supervisor %d", strangers, name_found);
+    say("strangers %d the supervisor %d above %d", strangers, name_found, above);
 }
 CASE(broadcast_kill)
 {

@@ -27,6 +27,7 @@ SECONDS = 45
 
 def rendering() -> Case:
     script = (
+        "export HOME=$PWD XDG_CONFIG_HOME=$PWD/config XDG_CACHE_HOME=$PWD/cache; "
         f"exec chromium --headless --no-sandbox --disable-gpu --user-data-dir=$PWD/profile --window-size={WIDTH},{HEIGHT} "
         "--screenshot=$PWD/page.png file://$PWD/page.html"
     )
