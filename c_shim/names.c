@@ -231,8 +231,8 @@ static int answer_open(struct shim_loop *loop, uint64_t id, const struct shim_na
     if (!id)
         return 1;
     *value = shim_install(loop, id, descriptor, (flags & O_CLOEXEC) != 0, 0);
+    close(descriptor); /* before the answer: whoever is woken runs where we do, as soon as we sleep */
     shim_reply(loop, id, *value, 0);
-    close(descriptor);
     return 2;
 }
 

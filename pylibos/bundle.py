@@ -152,10 +152,12 @@ def file_name(directory: str) -> str:
 
 # -- writing: at the end of a run, when time does not matter ----------------------------------------------------------------
 def keep() -> None:
-    """Write the file when there is none, or what it holds is out of date, and there is a place for it."""
+    """Write the file when there is none, or what it holds is out of date, and there is a place for it. Only for scripts/pylibos."""
     directory = sys._xoptions.get("pylibos_build")
     if (index and not stale and not unwritten) or not isinstance(directory, str):
         return
+    if not sys.flags.no_site:
+        return  # not a run of the starter's: a test's process has imported much that no run needs
     import os
 
     if stale and checked and checked[0]:  # found out after somebody had been told that nothing had changed
@@ -198,7 +200,10 @@ def _one(name: str) -> tuple[int, str, int, int, bytes] | None:
     if name == SELF:
         return _with_status(PLAIN, str(__file__), SourceFileLoader(SELF, str(__file__)), SELF)
     module = sys.modules.get(name)
-    spec = getattr(module, "__spec__", None) if module is not None else importlib.util.find_spec(name)
+    try:
+        spec = getattr(module, "__spec__", None) if module is not None else importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return None  # it has been there once, and is no more
     if spec is None or spec.name != name or not spec.has_location or spec.origin is None:
         return None
     file: str = spec.origin

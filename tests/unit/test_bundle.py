@@ -181,3 +181,22 @@ def test_a_child_that_closes_descriptors_forgets_the_bundle(checkout: Checkout) 
     checkout.run()
     assert checkout.run()[1] == "True"
     assert checkout.run("close") == ["2 SourceFileLoader"]
+
+
+def test_only_a_run_of_the_starter_writes_the_file(checkout: Checkout) -> None:
+    """A process with more in it (a test's, say) would leave a file that no run can bring up to date."""
+    command = [sys.executable, "-X", f"pylibos_build={checkout.build}", "-c", "from pylibos.bundle import keep; keep()"]
+    subprocess.run(command, cwd=checkout.root, check=True, timeout=60)
+    assert checkout.bundles() == []
+
+
+def test_a_module_that_is_no_more_does_not_keep_the_file_old(checkout: Checkout) -> None:
+    checkout.run()
+    assert checkout.run()[1] == "True"
+    shutil.rmtree(checkout.root / "pylibos/abi/__pycache__", ignore_errors=True)
+    (checkout.root / "pylibos/inner/late.py").unlink()
+    write(checkout.root / "pylibos/inner/thing.py", "VALUE = 5\n")
+    (checkout.root / "pylibos/cli/main.py").write_text(MAIN.replace("from pylibos.inner.late import FACTOR", "FACTOR = 2"))
+    write(checkout.root / "pylibos/cli/main.py", (checkout.root / "pylibos/cli/main.py").read_text())
+    assert checkout.run()[:2] == ["5", "False"]
+    assert checkout.run()[:2] == ["5", "True"]
