@@ -62,13 +62,30 @@ def comm_of(process: Process, thread: Thread | None) -> bytes:
 
 
 # -- stat, statm, status --------------------------------------------------------------------------------------------------
+def _parent_number(process: Process) -> int:
+    """PPid, as getppid has it by now: the parent may have ended, and the supervisor not have heard of it yet."""
+    parent = process.parent
+    if parent is None:
+        return process.parent_pid
+    try:
+        usage = process.executive.host.process_usage(parent.host_pid)
+        ended = usage.state in "ZX" and usage.thread_count <= 1  # a leader that has left others behind is Z as well
+    except HostError:
+        ended = True
+    if not ended:
+        return parent.pid
+    table = process.executive.processes
+    heir = table.heir_of(parent)
+    return table.above if heir is None else heir.pid
+
+
 def stat(reader: Thread, process: Process, thread: Thread | None) -> bytes:
     """The 52 fields of stat."""
     usage = usage_of(process)
     terminal, foreground = _terminal(process, usage)
     identifier = process.pid if thread is None else thread.tid
     fields = (
-        process.parent_pid,
+        _parent_number(process),
         process.pgid,
         process.sid,
         terminal,
@@ -129,7 +146,8 @@ def status(reader: Thread, process: Process, thread: Thread | None) -> bytes:
         b"Name:\t" + comm_of(process, thread).replace(b"\\", b"\\\\").replace(b"\n", b"\\n"),
         b"Umask:\t%04o" % process.fs.umask,
         f"State:\t{state} ({STATE_WORDS[state]})".encode(),
-        b"Tgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t%d" % (process.pid, tid, process.parent_pid, _tracer_of(process, thread)),
+        b"Tgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t%d"
+        % (process.pid, tid, _parent_number(process), _tracer_of(process, thread)),
         b"Uid:\t%d\t%d\t%d\t%d" % (who.ruid, who.euid, who.suid, who.fsuid),
         b"Gid:\t%d\t%d\t%d\t%d" % (who.rgid, who.egid, who.sgid, who.fsgid),
         b"FDSize:\t64",

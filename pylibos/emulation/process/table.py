@@ -304,18 +304,21 @@ class ProcessTable:
         self._by_host_tid.pop(thread.host_tid, None)
         thread.process.threads.pop(thread.tid, None)
 
-    def _reparent(self, process: Process) -> None:
-        """Children of a dead process go to the nearest living child subreaper above it, else to the process above the first (no process
-        here), or where there is none to the sandbox's first process."""
-        if not process.children:
-            return
+    def heir_of(self, process: Process) -> Process | None:
+        """Whose the children of a process are when it ends; None: the process above the first."""
         heir = process.parent
         while heir is not None and not (heir.child_subreaper and heir.exit_status is None):
             heir = heir.parent
         if heir is None and not self.above:
             heir = self.init
-        if heir is process or (heir is not None and heir.exit_status is not None):
-            heir = None
+        return None if heir is process or (heir is not None and heir.exit_status is not None) else heir
+
+    def _reparent(self, process: Process) -> None:
+        """Children of a dead process go to the nearest living child subreaper above it, else to the process above the first (no process
+        here), or where there is none to the sandbox's first process."""
+        if not process.children:
+            return
+        heir = self.heir_of(process)
         for child in process.children.values():
             child.parent = heir
             if heir is not None:
