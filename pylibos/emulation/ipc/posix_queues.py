@@ -46,7 +46,8 @@ _PER_MESSAGE: Final = 48
 """What Linux counts for a message, and for a priority, besides the text."""
 _READ: Final = 4
 _WRITE: Final = 2
-_ACCESS: Final = {O_RDONLY: Access.READ, O_WRONLY: Access.WRITE, O_RDWR: Access.READ_WRITE}
+_ACCESS: Final = {O_RDONLY: Access.READ, O_WRONLY: Access.WRITE, O_RDWR: Access.READ_WRITE, O_ACCMODE: Access.READ}
+"""The last makes a queue on Linux, too, with a descriptor that neither sends nor receives; of an existing queue it is EINVAL."""
 _WANTED: Final = {O_RDONLY: _READ, O_WRONLY: _WRITE, O_RDWR: _READ | _WRITE}
 
 Key = tuple[int, int]

@@ -201,6 +201,7 @@ def test_a_queue_by_name(world: World) -> None:
     world.root.memory.write(BASE, b"name\0")
     assert call(world.root, "mq_open", BASE, 2, 0, 0) == -Errno.ENOENT
     outcome = call(world.root, "mq_open", BASE, 0o102, 0o600, 0)
+    assert call(world.root, "mq_open", BASE, 0o3, 0, 0) == -Errno.EINVAL
     assert isinstance(outcome, Install)
     assert outcome.close_on_exec
     other = child(world, 1000)
@@ -225,3 +226,9 @@ def test_queues_are_bounded_even_for_root_without_limits(world: World) -> None:
 
 def test_remote_placeholders_are_no_addresses() -> None:
     assert min(DESCRIPTOR, DATA) >= 1 << 64
+
+
+def test_a_queue_made_with_access_mode_three(world: World) -> None:
+    """What a random call asks for: Linux makes the queue."""
+    world.root.memory.write(BASE, b"odd\0")
+    assert isinstance(call(world.root, "mq_open", BASE, 0o103, 0o600, 0), Install)
