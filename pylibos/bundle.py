@@ -47,6 +47,15 @@ checked: list[bool] = []
 """One item: whether all of our sources are as they were, once somebody has asked."""
 
 
+def _is_current(file: str, modified: int, size: int) -> bool:
+    """Whether a source is still there with this time and size."""
+    try:
+        status = stat(file)
+    except OSError:
+        return False
+    return status.st_mtime_ns == modified and status.st_size == size
+
+
 class Loader:
     """A module from the bundle (importlib.abc.Loader; the class itself is the object)."""
 
@@ -73,11 +82,7 @@ class Finder:
         if entry is None:
             return None
         kind, file, modified, size, _, _ = entry
-        try:
-            status = stat(file)
-        except OSError:
-            status = None
-        if status is None or status.st_mtime_ns != modified or status.st_size != size:
+        if not _is_current(file, modified, size):
             stale.append(name)
             return None
         loader: Any = ExtensionFileLoader(name, file) if kind == EXTENSION else Loader
@@ -100,8 +105,7 @@ def install(
     """Import from this bundle from now on, unless it was written by another version of this file."""
     _, file, modified, size, _, _ = content[0][SELF]
     globals()["__file__"] = file
-    status = stat(file)
-    if status.st_mtime_ns != modified or status.st_size != size:
+    if not _is_current(file, modified, size):
         del sys.modules[SELF]  # whoever imports it gets the new one
         return
     index.update(content[0])
@@ -134,14 +138,9 @@ def remember(name: str, value: Any) -> None:
 
 def _changed() -> bool:
     for name, (_, file, modified, size, _, _) in index.items():
-        if name.startswith("pylibos."):
-            try:
-                status = stat(file)
-            except OSError:
-                status = None
-            if status is None or status.st_mtime_ns != modified or status.st_size != size:
-                stale.append(name)
-                return True
+        if name.startswith("pylibos.") and not _is_current(file, modified, size):
+            stale.append(name)
+            return True
     return False
 
 

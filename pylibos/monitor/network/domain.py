@@ -151,7 +151,7 @@ def _run(
         built = Domain(control, Factory(factory_end), rules, published)
         tell(control, "ready")
         built.loop.run()
-    except Exception as fault:
+    except (OSError, ValueError, ImportError) as fault:  # whatever else ends us, the supervisor sees that we are gone
         tell(control, f"failed {type(fault).__name__}: {fault}")
         raise
 

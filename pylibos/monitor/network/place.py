@@ -137,13 +137,20 @@ def _everything(family: int) -> str:
     return "0.0.0.0/0" if family == socket.AF_INET else "::/0"
 
 
+def _tell_failure(control: socket.socket, error: BaseException) -> None:
+    with suppress(OSError):
+        control.send(f"failed {type(error).__name__}: {error}".encode()[:_REQUEST_LIMIT])
+
+
 def serve(control: socket.socket, user: int | None, network: int, *, ipv6: bool, ready: Callable[[], None]) -> None:
     """Set up, call ready, report, then answer requests until the other end is gone. Every answer is an errno and, with 0, a socket."""
     try:
         place = Place(user, network, ipv6=ipv6)
-    except Exception as error:
-        with suppress(OSError):
-            control.send(f"failed {type(error).__name__}: {error}".encode()[:_REQUEST_LIMIT])
+    except (OSError, ValueError, ImportError) as error:
+        _tell_failure(control, error)
+        raise
+    except _netlink_error() as error:
+        _tell_failure(control, error)
         raise
     ready()
     control.send(b"ready")
