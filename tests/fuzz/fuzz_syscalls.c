@@ -270,6 +270,9 @@ int main(int argc, char **argv)
     }
     sane = sane && waitpid(child, &status, 0) == child && status == 0;
     dprintf(1, "sane %d\n", sane);
+    /* What the dead had open is noticed by sweeping, when the tokens have doubled: two sweeps, whatever was held at the last one. */
+    for (int round = 0; round < 4000; round++)
+        close((int)syscall(SYS_inotify_init1, 0));
     announce("idle");
     return sane ? 0 : 1;
 }

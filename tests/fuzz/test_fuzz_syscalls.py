@@ -22,7 +22,9 @@ RESIDENT_LIMIT = 192 << 20
 """Bytes of resident memory of the supervisor after any amount of fuzzing: four times what a quiet one takes."""
 DESCRIPTOR_SLACK = 1024
 """Descriptors the supervisor may hold more than before. Closing is native, so it learns of closed tokens by sweeping: up to 512 wait for
-their second sweep, up to 256 nameless files for their first, and what fuzzing left in the guest's view stays (content is a memfd)."""
+their second sweep once the guests hold little (the fuzzer makes sweeps happen when its workers have ended), up to 256 nameless files
+for their first, 256 tasks have a pidfd kept; what fuzzing left in the guest's view stays (content is a memfd), as do System V segments
+and queues."""
 WORRYING = re.compile(r"Traceback|internal error|Error:|Exception|assert", re.IGNORECASE)
 CALLS_PER_SECOND = 200
 """Fewer means that the supervisor hung: even full ptrace manages thousands."""

@@ -126,17 +126,21 @@ class IoManager:
         return self._token(b"token:path", FileKind.PATH, request)
 
     def _token(self, uri: bytes, kind: FileKind, request: IoRequest) -> Install:
-        if len(self.files) >= self._sweep_files_at:
-            self.sweep()
         host = self.host
         stream = host.stream_open(uri, Access.READ)
         attributes = host.stream_query_open(stream)
         key = (attributes.device, attributes.inode)
-        stale = self.files.pop(key, None)
-        if stale is not None and stale.stream is not None:
-            host.stream_close(stale.stream)
-        self.files[key] = FileObject(kind, key, request.inode, request.path, request.flags, stream)
+        self.enter(FileObject(kind, key, request.inode, request.path, request.flags, stream))
         return Install(stream, request.flags & O_CLOEXEC != 0, keep=True)
+
+    def enter(self, file: FileObject) -> None:
+        """A token is about to be a guest's. One that has the same identity on the host is gone; a full table is looked through first."""
+        if len(self.files) >= self._sweep_files_at:
+            self.sweep()
+        stale = self.files.get(file.key)
+        if stale is not None:
+            self._give_up(file.key, stale)
+        self.files[file.key] = file
 
     def _open_fifo(self, request: IoRequest) -> Any:
         inode: Any = request.inode
@@ -293,7 +297,9 @@ class IoManager:
         self._orphan_bytes = sum(inode.size for inode in self.orphans.values())
         self._orphan_bytes_limit = ORPHAN_BYTES + 2 * self._orphan_bytes
         if tokens:
-            self._sweep_files_at = max(SWEEP_MINIMUM, 2 * len(self.files))
+            # The dead are no reason to look later: once much was held, what is dead would stay that many for ever.
+            missed = sum(file.missed for file in self.files.values())
+            self._sweep_files_at = missed + max(SWEEP_MINIMUM, 2 * (len(self.files) - missed))
         self._sweep_orphans_at = max(SWEEP_MINIMUM, 2 * len(self.orphans))
 
     def _drop(self, inode: Any) -> None:

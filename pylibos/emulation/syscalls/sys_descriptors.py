@@ -146,7 +146,7 @@ def _inotify(thread: Thread, flags: int) -> Install:
     attributes = host.stream_query_open(reader)
     file = FileObject(FileKind.NOTIFY, (attributes.device, attributes.inode))
     file.queue = NotifyQueue(host, writer, executive.files.native_changes.relay_all)
-    executive.io.files[file.key] = file
+    executive.io.enter(file)
     return Install(reader, bool(flags & O_CLOEXEC))
 
 

@@ -159,6 +159,23 @@ def test_tokens_are_given_up_by_sweeping(guest: Guest, monkeypatch: pytest.Monke
     assert len(guest.io.files) <= 24
 
 
+def test_what_once_was_held_is_not_kept_for_ever(guest: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manager, "SWEEP_MINIMUM", 8)
+    monkeypatch.setattr(guest.io, "_sweep_files_at", 8)
+    held: set[tuple[int, int]] = set()
+    monkeypatch.setattr(guest.io, "live_keys", lambda: held)
+    descriptors = []
+    for _ in range(100):
+        descriptors.append(guest.open(b"/", os.O_DIRECTORY))
+        held |= set(guest.io.files)
+    for descriptor in descriptors:
+        guest.close(descriptor)
+    held.clear()
+    for _ in range(400):
+        guest.call("inotify_init1", 0)
+    assert len(guest.io.files) <= 24
+
+
 def test_anonymous_file_gets_a_name(guest: Guest) -> None:
     fd = guest.open(b"/", os.O_TMPFILE | os.O_RDWR, 0o640)
     os.write(fd, b"made")
