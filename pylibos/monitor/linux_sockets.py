@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from contextlib import suppress
 from typing import Final
 
 from pylibos.monitor.host_abi import HostError
@@ -38,6 +39,8 @@ def bind(kind: int, label: bytes, *, blocking: bool) -> tuple[int, int]:
         os.unlink(name)
     except OSError:
         made.close()
+        with suppress(FileNotFoundError):
+            os.unlink(name)
         raise
     finally:
         os.rmdir(directory)

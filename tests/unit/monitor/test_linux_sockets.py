@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from pathlib import Path
 
 import pytest
 
+from pylibos.monitor import linux_sockets
 from pylibos.monitor.host_abi import Access, Create, HostError, HostStream
 from pylibos.monitor.linux_host import LinuxHost, installable_descriptor
 from pylibos.monitor.policy import Policy
@@ -54,3 +56,15 @@ def test_a_label_is_a_plain_word(label: bytes) -> None:
     with pytest.raises(HostError) as caught:
         LinuxHost(Policy([])).stream_open_pair(b"unix.srv:stream/" + label)
     assert caught.value.errno == 22
+
+
+def test_a_failure_after_the_bind_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linux_sockets, "bases", lambda: [str(tmp_path)])
+
+    def no_room(*_arguments: object) -> int:
+        raise OSError(errno.EMFILE, "no descriptors")
+
+    monkeypatch.setattr(os, "open", no_room)
+    with pytest.raises(OSError, match="no descriptors"):
+        linux_sockets.bind(socket.SOCK_STREAM, b"name", blocking=True)
+    assert list(tmp_path.iterdir()) == []
